@@ -1,0 +1,99 @@
+/* One command on its way through the executor, as its handler sees it.
+ *
+ * A handler runs when every key it declared is in RAM (or known to be absent), runs to the end
+ * without waiting, and is atomic. It reads as: parse options, find, check the type, act, reply.
+ *
+ * What goes to the journal is the command's effect. By default that is the request itself, once the
+ * handler has changed something (call_changed); a handler whose request is not deterministic
+ * (relative times, random members, floats) says another one with call_effect. */
+#ifndef BASALT_SERVER_CALL_H
+#define BASALT_SERVER_CALL_H
+
+#include "server/command.h"
+#include "server/reply.h"
+#include "server/session.h"
+#include "storage/keyspace.h"
+
+struct exec;
+struct services;
+
+#define CALL_KEYS_INLINE 4
+
+struct call {
+    struct session *session;
+    const struct command *command;
+    const struct bytes *argv; /* borrowed until the handler returns */
+    int argc;
+    struct reply *reply;
+    struct keyspace *ks;
+    struct db *db;             /* the session's selected database */
+    struct services *services; /* the server's parts, for administrative handlers (services.h) */
+    struct exec *exec;
+    int64_t now_ms; /* wall clock, one value for the whole command (and transaction) */
+
+    /* The declared keys, in order, looked up: see keyspace.h. */
+    struct keyref *keys;
+    int key_count;
+    struct keyref keys_inline[CALL_KEYS_INLINE];
+
+    struct bytes raw; /* the request's own RESP bytes if it came as a canonical array, else empty */
+    uint64_t
+        changes; /* how much the handler changed; what INFO calls rdb_changes_since_last_save */
+    bool effect_custom; /* call_effect was used: the request itself is not journaled */
+    bool effect_none;   /* call_no_effect */
+};
+
+/* ---- Finding keys. `index` counts the command's declared keys from 0. Expired keys are deleted
+ * (with their journal record and event) or, on a replica, hidden; LRU and hit counters are kept. */
+
+/* For reading; NULL when absent. */
+struct object *call_find_read(struct call *c, int index);
+/* For changing; NULL when absent. */
+struct object *call_find_write(struct call *c, int index);
+/* The same with the replies that most commands want: when the key holds another type, replies
+ * WRONGTYPE and sets `*wrong_type`; NULL then and when absent. */
+struct object *call_find_read_type(struct call *c, int index, enum object_type type,
+                                   bool *wrong_type);
+struct object *call_find_write_type(struct call *c, int index, enum object_type type,
+                                    bool *wrong_type);
+/* A key that was not declared (scripts, SORT patterns); may read the disk synchronously. */
+struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_write);
+/* Fills `ref` for a key and its current object without any side effect. */
+void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
+
+/* ---- Telling what was done. */
+
+/* The handler changed `count` things: the effect goes to the journal, INFO counts them. */
+static inline void call_changed(struct call *c, uint64_t count)
+{
+    c->changes += count;
+}
+/* A key was modified: wakes WATCHers and client-side caches. Call once per changed key. */
+void call_key_modified(struct call *c, const struct keyref *key);
+/* A keyspace event. `class` is one of notify.h's NOTIFY_*; `event` static, e.g. "set". */
+void call_notify(struct call *c, int event_class, const char *event, struct bytes key);
+
+/* ---- Effects. Several calls make a MULTI/EXEC group. */
+void call_effect(struct call *c, int argc, const struct bytes *argv);
+/* The same for text and number arguments: format letters s (const char *), b (const struct bytes
+ * *), i (int64_t). E.g. call_effect_format(c, "sbsi", "SET", &key, "PXAT", at). */
+void call_effect_format(struct call *c, const char *format, ...);
+/* In another database than the session's. */
+void call_effect_db(struct call *c, uint32_t db, int argc, const struct bytes *argv);
+/* Whatever was changed is not to be journaled (debugging aids). */
+void call_no_effect(struct call *c);
+
+/* ---- Arguments, with the replies that Redis gives. False: an error was replied. */
+bool call_arg_i64(struct call *c, int arg, int64_t *out);
+/* Within min..max, else replies `error` (NULL: "ERR value is out of range …" as Redis words it). */
+bool call_arg_range(struct call *c, int arg, int64_t min, int64_t max, int64_t *out,
+                    const char *error);
+bool call_arg_f64(struct call *c, int arg, double *out);
+static inline bool call_arg_is(const struct call *c, int arg, const char *word)
+{
+    return bytes_equal_nocase(c->argv[arg], word);
+}
+/* Database number argument: "ERR invalid DB index" / "ERR DB index is out of range". */
+bool call_arg_db(struct call *c, int arg, uint32_t *out, const char *not_integer_error);
+
+#endif

@@ -1,0 +1,54 @@
+/* The executor: takes a session's request through the phases
+ *
+ *   find the row ► arity ► gates (auth, loading, disk trouble, …) ► keys ► make resident (may
+ * suspend) ► run the handler ► stage its effect in the journal
+ *
+ * Replies go to session->reply as they are made; when they may be sent is decided by the journal's
+ * fsync policy (exec_gate). Main thread. */
+#ifndef BASALT_SERVER_EXEC_H
+#define BASALT_SERVER_EXEC_H
+
+#include "codec/bytes.h"
+#include "server/session.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct exec;
+struct services;
+
+enum exec_result {
+    EXEC_DONE,      /* replied; the request's bytes are no longer needed */
+    EXEC_SUSPENDED, /* waits for cold keys: `argv` and what it points to must stay as they are until
+                       exec's resumed callback is called for the session; run nothing else for it */
+    EXEC_BLOCKED, /* waits for an event (BLPOP, CLIENT PAUSE…); the request's bytes are not needed
+                     any more unless noted; the callback comes when the reply has been made */
+};
+
+/* Called when a suspended or blocked session's request has been completed. */
+typedef void exec_resumed_fn(void *arg, struct session *session);
+
+struct exec *exec_create(struct services *services);
+void exec_destroy(struct exec *exec);
+void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg);
+
+/* Runs one request. `raw` is the request's own bytes when it came as a canonical RESP array (they
+ * are then the journal's record), else empty. argc >= 1. */
+enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
+                          int argc, struct bytes raw);
+/* Forgets a suspended or blocked request; its session is going away. */
+void exec_cancel(struct exec *exec, struct session *session);
+
+/* Sets up a session with its defaults (id, times, protocol 2, database 0); frees what it owns. */
+void session_init(struct session *session, struct output *out, uint64_t id, int64_t now_ms);
+void session_deinit(struct exec *exec, struct session *session);
+
+/* End of a loop tick: hands the staged journal bytes to their thread. */
+void exec_tick_end(struct exec *exec);
+/* The journal offset that must be durable before replies made so far may be sent; 0 when they may
+ * be sent at once (appendfsync everysec or no, or nothing unsynced). Ask after exec_tick_end. */
+uint64_t exec_gate(const struct exec *exec);
+/* How far the journal is durable. */
+uint64_t exec_durable(const struct exec *exec);
+
+#endif

@@ -1,0 +1,32 @@
+/* The server's parts, handed to administrative handlers and to the modules that join them. Only
+ * server.c fills this in; a handler takes from it just the part that it needs. */
+#ifndef BASALT_SERVER_SERVICES_H
+#define BASALT_SERVER_SERVICES_H
+
+struct config;
+struct command_table;
+struct conns;
+struct exec;
+struct journal;
+struct keyspace;
+struct cold;
+struct stats;
+struct store;
+struct loop;
+struct pubsub;
+
+struct services {
+    struct config *config;          /* settings (config.h) */
+    struct command_table *commands; /* command rows (command.h) */
+    struct store *store;            /* everything below the server (storage/store.h) */
+    struct keyspace *ks;            /* store's */
+    struct journal *journal;        /* store's */
+    struct cold *cold;              /* store's */
+    struct exec *exec;
+    struct conns *conns; /* connected clients (conn.h) */
+    struct loop *loop;   /* event loop: timers, shutdown (loop.h) */
+    struct stats *stats; /* counters for INFO (stats.h) */
+    struct pubsub *pubsub;
+};
+
+#endif

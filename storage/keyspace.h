@@ -1,0 +1,131 @@
+/* The keyspace: databases, their resident objects (the hot tier) and what is known of the rest.
+ *
+ * Commands only ever see RAM, through this module. Every key is in one of these situations:
+ *
+ *   not in the table ── cold or absent: the disk knows (ks_is_absent tells what is known cheaply)
+ *   CLEAN            ── resident, equals its record; may be demoted
+ *   DIRTY            ── resident, changed since its last cut; in db->dirty
+ *   PENDING          ── resident, part of the running cut and not encoded yet
+ *   LEAVING          ── a tombstone whose cut is being written
+ *
+ *   create/change ─► DIRTY ─cut begins─► PENDING ─encoded─► CLEAN (demotable once cut_epoch is
+ * applied) ▲                    │                 │ └──── ks_change_begin encodes first ───┴──────►
+ * DIRTY again
+ *
+ * A deleted key that has (or may have) a record on disk stays as a tombstone (OBJECT_NONE) through
+ * DIRTY and LEAVING, so that a lookup finds its absence in RAM.
+ *
+ * Invariants:
+ *   K1  a key's newest state is in the table, or else on disk at the applied cut
+ *   K2  size(db) = live resident objects + cold keys; exact when no object is unresolved
+ *   K3  nothing mutates an object outside ks_change_begin .. ks_change_end
+ *
+ * Main thread only, all of it. */
+#ifndef BASALT_STORAGE_KEYSPACE_H
+#define BASALT_STORAGE_KEYSPACE_H
+
+#include "codec/bytes.h"
+#include "codec/status.h"
+#include "storage/object.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct keyspace;
+struct table;
+struct reclaim;
+
+/* A vector of objects; object->list_index is the place. */
+struct object_list {
+    struct object **items; /* owned; NULL entries are holes */
+    uint32_t count;        /* places used, holes included */
+    uint32_t capacity;
+    size_t bytes; /* sum of the objects' bytes when they entered */
+};
+
+/* A logical database. SWAPDB exchanges these between numbers. */
+struct db {
+    uint32_t id;                      /* database id in record keys; never reused */
+    struct table *table;              /* owned: resident objects and tombstones */
+    uint64_t resident;                /* live objects in the table */
+    uint64_t resident_expires;        /* of these, with expiry */
+    uint64_t unresolved;              /* live objects whose disk_type is not known yet */
+    uint64_t cold[OBJECT_TYPE_COUNT]; /* keys on disk and not in the table, per type */
+    uint64_t cold_count;              /* their sum */
+    uint64_t cold_expires;            /* of these, with expiry */
+    int64_t ttl_ms_average;           /* running estimate by the active expiry cycle, for INFO */
+    struct object_list dirty;
+};
+
+/* A key of a command: looked up once, used by the handler. */
+struct keyref {
+    struct bytes key; /* borrowed from the request */
+    struct db *db;
+    uint64_t position;
+    struct object *object; /* in the table (may be a tombstone), or NULL */
+    uint32_t generation;   /* of the keyspace when `object` was found */
+    uint32_t flags;        /* KEY_* of server/command.h */
+};
+
+/* ---- Looking up. */
+
+/* Finds the object or tombstone of `ref` again if something was replaced since; cheap. */
+struct object *ks_lookup(struct keyspace *ks, struct keyref *ref);
+/* The live object, expired or not; NULL when absent. The key must be resident or absent. */
+static inline struct object *ks_find(struct keyspace *ks, struct keyref *ref)
+{
+    struct object *o = ks_lookup(ks, ref);
+    return o != NULL && object_is_live(o) ? o : NULL;
+}
+/* Makes a keyref: computes the position and looks the key up. */
+void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out);
+
+struct db *ks_db(struct keyspace *ks, uint32_t number);
+uint32_t ks_db_count(const struct keyspace *ks);
+/* Keys of a database, exact but while db->unresolved is not 0. */
+static inline uint64_t db_size(const struct db *db)
+{
+    return db->resident + db->cold_count;
+}
+
+/* ---- Changing. Prepare (all that can fail), then commit with these, which cannot. */
+
+/* Must come before any change of a live object's value, and ks_change_end after it. Between them
+ * nothing else of the keyspace may be called. */
+void ks_change_begin(struct keyspace *ks, struct db *db, struct object *o);
+void ks_change_end(struct keyspace *ks, struct db *db, struct object *o);
+
+/* Creates a string, or replaces whatever the key holds by it (O(1): a large old value is freed in
+ * the background). The expiry is cleared. When the key is not in the table, `ref->flags` tells
+ * whether its absence is known or it is a blind overwrite (KEY_LOAD_NOTHING) to be resolved later.
+ */
+struct object *ks_set_string(struct keyspace *ks, struct keyref *ref, struct bytes value);
+/* Creates an object with an empty value of `type`, or replaces what the key holds; the caller then
+ * fills value and encoding between ks_change_begin and ks_change_end. The expiry is cleared. */
+struct object *ks_create(struct keyspace *ks, struct keyref *ref, enum object_type type);
+/* Changes an inline or integer string's allocation so that `inline_len` bytes fit behind the key;
+ * returns the object, which may have moved (ref->object follows). Between begin and end. */
+struct object *ks_resize_inline(struct keyspace *ks, struct keyref *ref, size_t inline_len);
+/* Deletes a live object. `ref->object` is NULL or a tombstone afterwards. */
+void ks_delete(struct keyspace *ks, struct keyref *ref);
+/* Sets (or with OBJECT_NO_EXPIRE clears) the expiry of a live object. */
+void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t expire_at_ms);
+/* Moves a live object's value and expiry to another key (and database), replacing what it holds;
+ * O(1) whatever the size. */
+void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to);
+/* Empties a database in O(1): it gets a new id, the old one's data goes in the background. */
+void ks_flush_db(struct keyspace *ks, uint32_t number);
+void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b);
+
+/* ---- Use and accounting. */
+
+/* Notes an access for the eviction policy. */
+void ks_touch(struct keyspace *ks, struct object *o);
+/* Bytes of RAM that an object takes (allocator's sizes), O(1) for all types. */
+size_t ks_object_bytes(const struct object *o);
+/* Bytes of all objects and tables. */
+size_t ks_bytes(const struct keyspace *ks);
+size_t ks_dirty_bytes(const struct keyspace *ks);
+
+#endif
