@@ -1,4 +1,5 @@
-/* An owned, growable range of bytes. A zeroed struct is a valid empty buffer. One thread at a time. */
+/* An owned, growable range of bytes. A zeroed struct is a valid empty buffer. One thread at a time.
+ */
 #ifndef BASALT_CODEC_BUF_H
 #define BASALT_CODEC_BUF_H
 

@@ -2,7 +2,7 @@
 #ifndef BASALT_CODEC_STATUS_H
 #define BASALT_CODEC_STATUS_H
 
-#define MUST_USE         __attribute__((warn_unused_result))
+#define MUST_USE          __attribute__((warn_unused_result))
 #define PRINTF_LIKE(a, b) __attribute__((format(printf, a, b)))
 
 enum status {
@@ -34,8 +34,9 @@ struct err {
 enum status err_set_at(struct err *err, const char *file, int line, enum status code, int os_errno,
                        const char *format, ...) PRINTF_LIKE(6, 7);
 
-#define err_set(err, code, ...)          err_set_at((err), __FILE__, __LINE__, (code), 0, __VA_ARGS__)
-#define err_set_os(err, code, os, ...)   err_set_at((err), __FILE__, __LINE__, (code), (os), __VA_ARGS__)
+#define err_set(err, code, ...) err_set_at((err), __FILE__, __LINE__, (code), 0, __VA_ARGS__)
+#define err_set_os(err, code, os, ...)                                                             \
+    err_set_at((err), __FILE__, __LINE__, (code), (os), __VA_ARGS__)
 
 /* Returns a static lower-case name such as "corrupt". */
 const char *status_name(enum status code);

@@ -1,3 +1,9 @@
+# ccache makes rebuilds cheap where it is installed.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_C_COMPILER_LAUNCHER)
+    set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
 # basalt::options carries warnings, sanitizers and code generation flags to every target.
 add_library(basalt_options INTERFACE)
 add_library(basalt::options ALIAS basalt_options)
