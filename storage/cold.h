@@ -60,11 +60,13 @@ struct cold_options {
     uint64_t block_cache_bytes;  /* 0: 64 MiB */
     uint64_t write_buffer_bytes; /* bound for the memtables of all families; 0: 128 MiB. A batch
                                   * is never split, so one batch may come on top */
-    uint32_t background_jobs;    /* flushes and compactions at once; 0: 2 */
+    uint32_t background_jobs;    /* compactions at once; 0: 2. A flush thread comes on top */
     enum cold_compression compression;
-    bool read_only;  /* several processes may; writes are ST_INVALID */
-    bool must_exist; /* a missing store is ST_NOT_FOUND instead of being made */
-    bool direct_io;  /* past the page cache, where the file system can; else as if not set */
+    bool read_only;        /* several processes may; writes are ST_INVALID */
+    bool must_exist;       /* a missing store is ST_NOT_FOUND instead of being made */
+    bool bounded_metadata; /* filters and indexes in the block cache instead of the heap: a bound
+                            * for very large stores, at 1.0 us instead of 0.5 per absent key */
+    bool direct_io;        /* past the page cache, where the file system can; else as if not set */
 };
 
 /* Returns a static name such as "string". */
@@ -112,8 +114,9 @@ struct cold_result {
 };
 
 /* Reads `count` keys of one family. Each result has its own status and must be released, whatever
- * it is. Ascending keys are read with fewer block reads; keys may repeat. Returns ST_OK when every
- * status is ST_OK or ST_NOT_FOUND, else the first error, which `err` then describes. May block. */
+ * it is. No key may appear twice (this RocksDB can answer the second wrongly). Returns ST_OK when
+ * every status is ST_OK or ST_NOT_FOUND, else the first error, which `err` then describes. May
+ * block. */
 enum status cold_get_batch(struct cold *cold, enum family family, size_t count,
                            const struct bytes *keys, struct cold_result *results, struct err *err);
 /* Any thread. Released and zeroed results may be released again. */

@@ -1,0 +1,270 @@
+/* The cold tier over RocksDB: opening, closing, and the translation of its errors.
+ *
+ * RocksDB reports errors as text only. The text begins with the kind of error ("Corruption: ",
+ * "IO error: "), which gives the status, and goes on with the place, which goes into `err` whole.
+ *
+ * Opening guards against what RocksDB would do silently: it makes a new, empty store when the file
+ * CURRENT is missing, and removes the tables that it then finds unreferenced. So a directory that
+ * holds tables or logs without CURRENT is refused here before RocksDB sees it. */
+#include "storage/cold.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "codec/buf.h"
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "storage/cold_rocksdb_internal.h"
+
+static const char *const family_names[FAMILY_COUNT] = {
+    [FAMILY_META] = "default",  [FAMILY_STRING] = "string",   [FAMILY_LIST] = "list",
+    [FAMILY_HASH] = "hash",     [FAMILY_SET] = "set",         [FAMILY_ZSET] = "zset",
+    [FAMILY_STREAM] = "stream", [FAMILY_EXPIRES] = "expires",
+};
+
+const char *cold_family_name(enum family family)
+{
+    CHECK(family < FAMILY_COUNT);
+    return family_names[family];
+}
+
+/* ---- Errors -------------------------------------------------------------------------------------
+ */
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static enum status classify_io_error(const char *text)
+{
+    if (strstr(text, "No space left on device") != NULL ||
+        strstr(text, "Disk quota exceeded") != NULL)
+        return ST_NO_SPACE;
+    bool missing = strstr(text, "No such file or directory") != NULL;
+    /* A table, log or manifest that is referred to but not there is damage, not an I/O error. */
+    if (missing && (strstr(text, ".sst") != NULL || strstr(text, "MANIFEST-") != NULL))
+        return ST_CORRUPT;
+    return ST_IO;
+}
+
+static enum status classify(const char *text)
+{
+    if (starts_with(text, "Corruption: "))
+        return ST_CORRUPT;
+    if (starts_with(text, "IO error: "))
+        return classify_io_error(text);
+    if (starts_with(text, "NotFound: "))
+        return ST_NOT_FOUND;
+    if (starts_with(text, "Result incomplete: ") || starts_with(text, "Resource busy: ") ||
+        starts_with(text, "Operation timed out: ") ||
+        starts_with(text, "Operation failed. Try again"))
+        return ST_AGAIN;
+    if (starts_with(text, "Invalid argument: "))
+        return ST_INVALID;
+    if (starts_with(text, "Not implemented: "))
+        return ST_UNSUPPORTED;
+    if (strstr(text, "Memory limit reached") != NULL)
+        return ST_LIMIT;
+    return ST_IO;
+}
+
+enum status cold_error_take(char *text, const char *doing, struct err *err)
+{
+    enum status st = classify(text);
+    (void)err_set(err, st, "%s: %s", doing, text);
+    rocksdb_free(text);
+    return st;
+}
+
+enum status cold_write_begin(struct cold *cold, struct err *err)
+{
+    if (cold->read_only)
+        return err_set(err, ST_INVALID, "the store is open for reading only");
+    CHECK(!atomic_exchange(&cold->writing, true));
+    return ST_OK;
+}
+
+enum status cold_write_end(struct cold *cold, enum status st, const struct err *err)
+{
+    pthread_mutex_lock(&cold->failure_lock);
+    cold->failure.code = ST_OK;
+    if (st != ST_OK)
+        cold->failure = *err;
+    pthread_mutex_unlock(&cold->failure_lock);
+    atomic_store(&cold->writing, false);
+    return st;
+}
+
+bool cold_failed(struct cold *cold, struct err *err)
+{
+    pthread_mutex_lock(&cold->failure_lock);
+    bool failed = cold->failure.code != ST_OK;
+    if (failed && err != NULL)
+        *err = cold->failure;
+    pthread_mutex_unlock(&cold->failure_lock);
+    return failed;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------
+ */
+
+struct dir_contents {
+    bool has_current;
+    char data_file[256]; /* the name of some table or log; empty if none */
+};
+
+static bool ends_with(const char *text, const char *suffix)
+{
+    size_t len = strlen(text);
+    size_t suffix_len = strlen(suffix);
+    return len >= suffix_len && strcmp(text + len - suffix_len, suffix) == 0;
+}
+
+static enum status read_dir(const char *path, struct dir_contents *out, struct err *err)
+{
+    *out = (struct dir_contents){0};
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return err_set_os(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno,
+                          "cannot read the directory %s: %s", path, strerror(errno));
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL) {
+        if (strcmp(entry->d_name, "CURRENT") == 0)
+            out->has_current = true;
+        else if (ends_with(entry->d_name, ".sst") || ends_with(entry->d_name, ".log"))
+            strncpy(out->data_file, entry->d_name, sizeof(out->data_file) - 1);
+    }
+    closedir(dir);
+    return ST_OK;
+}
+
+/* Makes the directory if allowed and decides whether there is a store in it. */
+static enum status prepare_dir(const struct cold_options *options, bool *exists_out,
+                               struct err *err)
+{
+    bool may_create = !options->must_exist && !options->read_only;
+    if (may_create && mkdir(options->dir, 0755) != 0 && errno != EEXIST)
+        return err_set_os(err, errno == ENOSPC ? ST_NO_SPACE : ST_IO, errno,
+                          "cannot make the directory %s: %s", options->dir, strerror(errno));
+    struct dir_contents contents;
+    enum status st = read_dir(options->dir, &contents, err);
+    if (st != ST_OK)
+        return st;
+    if (!contents.has_current && contents.data_file[0] != 0)
+        return err_set(err, ST_CORRUPT, "%s/CURRENT is missing although %s is there", options->dir,
+                       contents.data_file);
+    if (!contents.has_current && !may_create)
+        return err_set(err, ST_NOT_FOUND, "there is no store in %s", options->dir);
+    *exists_out = contents.has_current;
+    return ST_OK;
+}
+
+static bool is_known_family(const char *name)
+{
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        if (strcmp(name, family_names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* RocksDB insists on opening all families; those of a newer version cannot be. */
+static enum status check_families(const struct cold_setup *setup, const char *dir, struct err *err)
+{
+    char *text = NULL;
+    size_t count = 0;
+    char **names = rocksdb_list_column_families(setup->db, dir, &count, &text);
+    if (text != NULL)
+        return cold_error_take(text, dir, err);
+    enum status st = ST_OK;
+    for (size_t i = 0; st == ST_OK && i < count; i++)
+        if (!is_known_family(names[i]))
+            st = err_set(err, ST_UNSUPPORTED, "%s holds the unknown column family \"%s\"", dir,
+                         names[i]);
+    rocksdb_list_column_families_destroy(names, count);
+    return st;
+}
+
+static enum status open_db(struct cold *cold, const struct cold_options *options, struct err *err)
+{
+    const rocksdb_options_t *family_options[FAMILY_COUNT];
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        family_options[i] = cold->setup.families[i];
+    char *text = NULL;
+    if (options->read_only)
+        cold->db = rocksdb_open_for_read_only_column_families(
+            cold->setup.db, options->dir, FAMILY_COUNT, family_names, family_options,
+            cold->families, 0, &text);
+    else
+        cold->db =
+            rocksdb_open_column_families(cold->setup.db, options->dir, FAMILY_COUNT, family_names,
+                                         family_options, cold->families, &text);
+    if (text == NULL)
+        return ST_OK;
+    cold->db = NULL;
+    if (strstr(text, "/LOCK") != NULL &&
+        (strstr(text, "While lock file") != NULL || strstr(text, "lock hold by") != NULL)) {
+        rocksdb_free(text);
+        return err_set(err, ST_EXISTS, "the store in %s is in use by another process",
+                       options->dir);
+    }
+    return cold_error_take(text, options->dir, err);
+}
+
+static void create_call_options(struct cold *cold)
+{
+    cold->read = rocksdb_readoptions_create();
+    cold->read_cached = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(cold->read_cached, 1 /* kBlockCacheTier */);
+    cold->write = rocksdb_writeoptions_create();
+    cold->write_sync = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_set_sync(cold->write_sync, 1);
+    cold->flush = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(cold->flush, 1);
+}
+
+enum status cold_open(const struct cold_options *options, struct cold **out, struct err *err)
+{
+    bool exists = false;
+    enum status st = prepare_dir(options, &exists, err);
+    if (st != ST_OK)
+        return st;
+    struct cold *cold = mem_calloc(1, sizeof(*cold));
+    CHECK(pthread_mutex_init(&cold->failure_lock, NULL) == 0);
+    cold->read_only = options->read_only;
+    create_call_options(cold);
+    st = cold_setup_init(&cold->setup, options, err);
+    if (st == ST_OK && exists)
+        st = check_families(&cold->setup, options->dir, err);
+    if (st == ST_OK)
+        st = open_db(cold, options, err);
+    if (st != ST_OK) {
+        cold_close(cold);
+        return st;
+    }
+    *out = cold;
+    return ST_OK;
+}
+
+void cold_close(struct cold *cold)
+{
+    if (cold == NULL)
+        return;
+    CHECK(!atomic_load(&cold->writing));
+    if (cold->db != NULL) {
+        /* In this order: RocksDB asserts that no handle outlives its store. */
+        for (int i = 0; i < FAMILY_COUNT; i++)
+            rocksdb_column_family_handle_destroy(cold->families[i]);
+        rocksdb_close(cold->db);
+    }
+    cold_setup_deinit(&cold->setup);
+    rocksdb_flushoptions_destroy(cold->flush);
+    rocksdb_writeoptions_destroy(cold->write_sync);
+    rocksdb_writeoptions_destroy(cold->write);
+    rocksdb_readoptions_destroy(cold->read_cached);
+    rocksdb_readoptions_destroy(cold->read);
+    pthread_mutex_destroy(&cold->failure_lock);
+    mem_free(cold);
+}
