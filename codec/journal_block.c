@@ -1,0 +1,162 @@
+/* Journal files: see journal_block.h and FORMAT.md. */
+#include "codec/journal_block.h"
+
+#include "codec/check.h"
+#include "codec/checksum.h"
+#include "codec/endian.h"
+
+#include <inttypes.h>
+
+/* Where fields stand; all are little endian. */
+enum {
+    BLOCK_AT_MAGIC = 0,
+    BLOCK_AT_PAYLOAD_CRC = 4,
+    BLOCK_AT_PAYLOAD_LEN = 8,
+    BLOCK_AT_OFFSET = 16,
+    BLOCK_AT_DB = 24,
+    BLOCK_AT_FLAGS = 26,
+    BLOCK_AT_CRC = 28,
+};
+
+enum {
+    SEGMENT_AT_MAGIC = 0,
+    SEGMENT_AT_VERSION = 8,
+    SEGMENT_AT_START_OFFSET = 12,
+    SEGMENT_AT_CREATED_MS = 20,
+    SEGMENT_AT_CRC = 28,
+};
+
+#define MAGIC_BYTES 4
+static const uint8_t block_magic[MAGIC_BYTES] = {'B', 'J', 'B', '1'};
+static const uint8_t segment_magic[8] = {'B', 'A', 'S', 'J', 'R', 'N', 'L', '1'};
+
+_Static_assert(BLOCK_AT_CRC + 4 == JOURNAL_BLOCK_HEADER_BYTES, "the checksum ends the header");
+_Static_assert(SEGMENT_AT_CRC + 4 == JOURNAL_SEGMENT_HEADER_BYTES, "the checksum ends the header");
+_Static_assert(JOURNAL_BLOCK_PAYLOAD_BYTES_MAX < JOURNAL_OFFSET_MAX, "a payload fits in a stream");
+
+static bool within_limits(const struct journal_block *block)
+{
+    return block->payload_len <= JOURNAL_BLOCK_PAYLOAD_BYTES_MAX &&
+           block->offset <= JOURNAL_OFFSET_MAX - block->payload_len;
+}
+
+void journal_block_header_encode(const struct journal_block *block,
+                                 uint8_t out[JOURNAL_BLOCK_HEADER_BYTES])
+{
+    CHECK(within_limits(block));
+    CHECK(block->flags == 0);
+    memcpy(out + BLOCK_AT_MAGIC, block_magic, MAGIC_BYTES);
+    store_le32(out + BLOCK_AT_PAYLOAD_CRC, block->payload_crc);
+    store_le64(out + BLOCK_AT_PAYLOAD_LEN, block->payload_len);
+    store_le64(out + BLOCK_AT_OFFSET, block->offset);
+    store_le16(out + BLOCK_AT_DB, block->db);
+    store_le16(out + BLOCK_AT_FLAGS, block->flags);
+    store_le32(out + BLOCK_AT_CRC, crc32c(0, out, BLOCK_AT_CRC));
+}
+
+enum status journal_block_header_decode(const uint8_t header[JOURNAL_BLOCK_HEADER_BYTES],
+                                        struct journal_block *block_out, struct err *err)
+{
+    if (memcmp(header + BLOCK_AT_MAGIC, block_magic, MAGIC_BYTES) != 0)
+        return err_set(err, ST_CORRUPT, "no journal block starts here: magic is 0x%08" PRIx32,
+                       load_be32(header + BLOCK_AT_MAGIC));
+    uint32_t crc = crc32c(0, header, BLOCK_AT_CRC);
+    uint32_t stored = load_le32(header + BLOCK_AT_CRC);
+    if (crc != stored)
+        return err_set(err, ST_CORRUPT,
+                       "journal block header has checksum 0x%08" PRIx32
+                       ", its bytes give 0x%08" PRIx32,
+                       stored, crc);
+    struct journal_block block = {
+        .payload_crc = load_le32(header + BLOCK_AT_PAYLOAD_CRC),
+        .payload_len = load_le64(header + BLOCK_AT_PAYLOAD_LEN),
+        .offset = load_le64(header + BLOCK_AT_OFFSET),
+        .db = load_le16(header + BLOCK_AT_DB),
+        .flags = load_le16(header + BLOCK_AT_FLAGS),
+    };
+    if (block.flags != 0)
+        return err_set(err, ST_UNSUPPORTED, "journal block has unknown flags 0x%04x", block.flags);
+    if (!within_limits(&block))
+        return err_set(err, ST_CORRUPT,
+                       "journal block of %" PRIu64 " bytes at stream offset %" PRIu64
+                       " is out of bounds",
+                       block.payload_len, block.offset);
+    *block_out = block;
+    return ST_OK;
+}
+
+enum status journal_block_payload_verify(const struct journal_block *block, struct bytes payload,
+                                         struct err *err)
+{
+    if (payload.len != block->payload_len)
+        return err_set(err, ST_CORRUPT,
+                       "journal block at stream offset %" PRIu64 " has %" PRIu64
+                       " bytes of payload, only %zu are there",
+                       block->offset, block->payload_len, payload.len);
+    uint32_t crc = crc32c(0, payload.data, payload.len);
+    if (crc != block->payload_crc)
+        return err_set(err, ST_CORRUPT,
+                       "journal block at stream offset %" PRIu64 " (%" PRIu64
+                       " bytes) has checksum 0x%08" PRIx32 ", its bytes give 0x%08" PRIx32,
+                       block->offset, block->payload_len, block->payload_crc, crc);
+    return ST_OK;
+}
+
+bool journal_block_find(struct bytes data, uint64_t offset_min, size_t *at_out,
+                        struct journal_block *block_out)
+{
+    for (size_t at = 0; data.len - at >= JOURNAL_BLOCK_HEADER_BYTES; at++) {
+        const uint8_t *hit = memmem(data.data + at, data.len - at, block_magic, MAGIC_BYTES);
+        if (hit == NULL)
+            return false;
+        at = (size_t)(hit - data.data);
+        struct journal_block block;
+        if (data.len - at >= JOURNAL_BLOCK_HEADER_BYTES &&
+            journal_block_header_decode(hit, &block, NULL) == ST_OK && block.offset >= offset_min) {
+            *at_out = at;
+            *block_out = block;
+            return true;
+        }
+    }
+    return false;
+}
+
+void journal_segment_header_encode(const struct journal_segment *segment,
+                                   uint8_t out[JOURNAL_SEGMENT_HEADER_BYTES])
+{
+    CHECK(segment->start_offset <= JOURNAL_OFFSET_MAX);
+    memcpy(out + SEGMENT_AT_MAGIC, segment_magic, sizeof(segment_magic));
+    store_le32(out + SEGMENT_AT_VERSION, JOURNAL_SEGMENT_VERSION);
+    store_le64(out + SEGMENT_AT_START_OFFSET, segment->start_offset);
+    store_le64(out + SEGMENT_AT_CREATED_MS, segment->created_ms);
+    store_le32(out + SEGMENT_AT_CRC, crc32c(0, out, SEGMENT_AT_CRC));
+}
+
+enum status journal_segment_header_decode(const uint8_t header[JOURNAL_SEGMENT_HEADER_BYTES],
+                                          struct journal_segment *segment_out, struct err *err)
+{
+    if (memcmp(header + SEGMENT_AT_MAGIC, segment_magic, sizeof(segment_magic)) != 0)
+        return err_set(err, ST_CORRUPT, "not a journal segment: it starts with 0x%016" PRIx64,
+                       load_be64(header + SEGMENT_AT_MAGIC));
+    uint32_t crc = crc32c(0, header, SEGMENT_AT_CRC);
+    uint32_t stored = load_le32(header + SEGMENT_AT_CRC);
+    if (crc != stored)
+        return err_set(err, ST_CORRUPT,
+                       "journal segment header has checksum 0x%08" PRIx32
+                       ", its bytes give 0x%08" PRIx32,
+                       stored, crc);
+    uint32_t version = load_le32(header + SEGMENT_AT_VERSION);
+    if (version != JOURNAL_SEGMENT_VERSION)
+        return err_set(err, ST_UNSUPPORTED,
+                       "journal segment has format version %" PRIu32
+                       ", this server reads version %d",
+                       version, JOURNAL_SEGMENT_VERSION);
+    uint64_t start_offset = load_le64(header + SEGMENT_AT_START_OFFSET);
+    if (start_offset > JOURNAL_OFFSET_MAX)
+        return err_set(err, ST_CORRUPT, "journal segment starts at offset %" PRIu64, start_offset);
+    *segment_out = (struct journal_segment){
+        .start_offset = start_offset,
+        .created_ms = load_le64(header + SEGMENT_AT_CREATED_MS),
+    };
+    return ST_OK;
+}

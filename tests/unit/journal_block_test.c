@@ -1,0 +1,228 @@
+/* Journal bytes: golden bytes of version 1 read back and are written again; every truncation and
+ * every single-byte flip of them is refused. */
+#include "codec/checksum.h"
+#include "codec/endian.h"
+#include "codec/journal_block.h"
+#include "codec/mem.h"
+#include "tests/support/harness.h"
+
+#include <stdio.h>
+
+#define PAYLOAD "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
+
+/* A segment with one block, as version 1 wrote it: these bytes are on disks and must never change.
+ */
+static const uint8_t golden[] = {
+    0x42, 0x41, 0x53, 0x4a, 0x52, 0x4e, 0x4c, 0x31, 0x01, 0x00, 0x00, 0x00, 0x08, 0x07, 0x06,
+    0x05, 0x04, 0x03, 0x02, 0x01, 0x7b, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x00, 0x00, 0xf6, 0x78,
+    0x07, 0x9f, 0x42, 0x4a, 0x42, 0x31, 0xc8, 0xfa, 0xdd, 0x71, 0x32, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x34, 0x12, 0x00, 0x00,
+    0xa9, 0x64, 0xd0, 0x88, 0x2a, 0x32, 0x0d, 0x0a, 0x24, 0x36, 0x0d, 0x0a, 0x53, 0x45, 0x4c,
+    0x45, 0x43, 0x54, 0x0d, 0x0a, 0x24, 0x31, 0x0d, 0x0a, 0x33, 0x0d, 0x0a, 0x2a, 0x33, 0x0d,
+    0x0a, 0x24, 0x33, 0x0d, 0x0a, 0x53, 0x45, 0x54, 0x0d, 0x0a, 0x24, 0x31, 0x0d, 0x0a, 0x6b,
+    0x0d, 0x0a, 0x24, 0x31, 0x0d, 0x0a, 0x76, 0x0d, 0x0a,
+};
+
+static const struct journal_segment golden_segment = {.start_offset = UINT64_C(0x0102030405060708),
+                                                      .created_ms = UINT64_C(1700000000123)};
+
+static const uint8_t *golden_header(void)
+{
+    return golden + JOURNAL_SEGMENT_HEADER_BYTES;
+}
+
+static struct bytes golden_payload(void)
+{
+    size_t before = JOURNAL_SEGMENT_HEADER_BYTES + JOURNAL_BLOCK_HEADER_BYTES;
+    return bytes_make(golden + before, sizeof(golden) - before);
+}
+
+static struct journal_block make_block(void)
+{
+    struct bytes payload = bytes_text(PAYLOAD);
+    return (struct journal_block){
+        .payload_len = payload.len,
+        .offset = golden_segment.start_offset,
+        .payload_crc = crc32c(0, payload.data, payload.len),
+        .db = 0x1234,
+    };
+}
+
+static void golden_bytes_are_what_we_write(void **state)
+{
+    (void)state;
+    uint8_t out[sizeof(golden)];
+    journal_segment_header_encode(&golden_segment, out);
+    struct journal_block block = make_block();
+    journal_block_header_encode(&block, out + JOURNAL_SEGMENT_HEADER_BYTES);
+    memcpy(out + JOURNAL_SEGMENT_HEADER_BYTES + JOURNAL_BLOCK_HEADER_BYTES, PAYLOAD,
+           strlen(PAYLOAD));
+    if (memcmp(out, golden, sizeof(out)) != 0) {
+        for (size_t i = 0; i < sizeof(out); i++)
+            print_error("0x%02x,%s", out[i], i % 16 == 15 ? "\n" : " ");
+        fail_msg("the bytes above are written now");
+    }
+}
+
+static void golden_bytes_are_read(void **state)
+{
+    (void)state;
+    struct err err;
+    struct journal_segment segment;
+    assert_ok(journal_segment_header_decode(golden, &segment, &err), &err);
+    assert_int_equal(segment.start_offset, golden_segment.start_offset);
+    assert_int_equal(segment.created_ms, golden_segment.created_ms);
+    struct journal_block block;
+    assert_ok(journal_block_header_decode(golden_header(), &block, &err), &err);
+    assert_int_equal(block.payload_len, strlen(PAYLOAD));
+    assert_int_equal(block.offset, golden_segment.start_offset);
+    assert_int_equal(block.db, 0x1234);
+    assert_int_equal(block.flags, 0);
+    assert_ok(journal_block_payload_verify(&block, golden_payload(), &err), &err);
+    assert_bytes(golden_payload(), bytes_text(PAYLOAD));
+}
+
+static void each_flipped_byte_of_a_header_is_detected(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < JOURNAL_BLOCK_HEADER_BYTES; at++) {
+        for (int flip = 1; flip < 256; flip++) {
+            uint8_t bad[JOURNAL_BLOCK_HEADER_BYTES];
+            struct journal_block block;
+            struct err err = {0};
+            memcpy(bad, golden_header(), sizeof(bad));
+            bad[at] ^= (uint8_t)flip;
+            assert_status(journal_block_header_decode(bad, &block, &err), ST_CORRUPT);
+            assert_non_null(strstr(err.message, at < 4 ? "magic" : "checksum"));
+            struct journal_segment segment;
+            memcpy(bad, golden, sizeof(bad));
+            bad[at] ^= (uint8_t)flip;
+            assert_status(journal_segment_header_decode(bad, &segment, &err), ST_CORRUPT);
+            assert_non_null(strstr(err.message, at < 8 ? "not a journal segment" : "checksum"));
+        }
+    }
+}
+
+static void each_flipped_byte_and_truncation_of_a_payload_is_detected(void **state)
+{
+    (void)state;
+    struct journal_block block;
+    assert_ok(journal_block_header_decode(golden_header(), &block, NULL), NULL);
+    struct bytes payload = golden_payload();
+    uint8_t bad[sizeof(golden)];
+    memcpy(bad, payload.data, payload.len);
+    for (size_t at = 0; at < payload.len; at++) {
+        for (int flip = 1; flip < 256; flip++) {
+            bad[at] = (uint8_t)(payload.data[at] ^ flip);
+            struct bytes view = bytes_make(bad, payload.len);
+            assert_status(journal_block_payload_verify(&block, view, NULL), ST_CORRUPT);
+        }
+        bad[at] = payload.data[at];
+        struct err err;
+        assert_status(journal_block_payload_verify(&block, bytes_make(bad, at), &err), ST_CORRUPT);
+    }
+    struct bytes longer = bytes_make(payload.data - 1, payload.len + 1);
+    assert_status(journal_block_payload_verify(&block, longer, NULL), ST_CORRUPT);
+}
+
+static void fields_are_checked_although_the_checksum_is_right(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at;
+        uint64_t value;
+        int bytes;
+        enum status expected;
+    } cases[] = {
+        {8, JOURNAL_BLOCK_PAYLOAD_BYTES_MAX, 8, ST_OK},
+        {8, JOURNAL_BLOCK_PAYLOAD_BYTES_MAX + 1, 8, ST_CORRUPT},
+        {8, UINT64_MAX, 8, ST_CORRUPT},
+        {8, 0, 8, ST_OK},
+        {16, JOURNAL_OFFSET_MAX - 50, 8, ST_OK},
+        {16, JOURNAL_OFFSET_MAX - 49, 8, ST_CORRUPT},
+        {16, UINT64_MAX, 8, ST_CORRUPT},
+        {26, 1, 2, ST_UNSUPPORTED},
+        {26, 0x8000, 2, ST_UNSUPPORTED},
+        {24, 0xffff, 2, ST_OK},
+    };
+    assert_int_equal(strlen(PAYLOAD), 50);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t header[JOURNAL_BLOCK_HEADER_BYTES];
+        memcpy(header, golden_header(), sizeof(header));
+        if (cases[i].bytes == 8)
+            store_le64(header + cases[i].at, cases[i].value);
+        else
+            store_le16(header + cases[i].at, (uint16_t)cases[i].value);
+        store_le32(header + 28, crc32c(0, header, 28));
+        struct journal_block block;
+        if (journal_block_header_decode(header, &block, NULL) != cases[i].expected)
+            fail_msg("case %zu", i);
+    }
+}
+
+static void a_segment_of_another_version_is_told_from_a_damaged_one(void **state)
+{
+    (void)state;
+    uint8_t header[JOURNAL_SEGMENT_HEADER_BYTES];
+    struct journal_segment segment;
+    struct err err = {0};
+    memcpy(header, golden, sizeof(header));
+    store_le32(header + 8, 2);
+    assert_status(journal_segment_header_decode(header, &segment, &err), ST_CORRUPT);
+    store_le32(header + 28, crc32c(0, header, 28));
+    assert_status(journal_segment_header_decode(header, &segment, &err), ST_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "version 2"));
+    store_le32(header + 8, 1);
+    store_le64(header + 12, JOURNAL_OFFSET_MAX + 1);
+    store_le32(header + 28, crc32c(0, header, 28));
+    assert_status(journal_segment_header_decode(header, &segment, &err), ST_CORRUPT);
+}
+
+static void a_block_behind_damage_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    for (size_t before = 0; before < 80; before++) {
+        uint8_t data[200];
+        memset(data, 'B', sizeof(data));
+        memcpy(data + before, golden_header(), JOURNAL_BLOCK_HEADER_BYTES);
+        struct journal_block block;
+        size_t at = 0;
+        size_t end = before + JOURNAL_BLOCK_HEADER_BYTES;
+        for (size_t len = 0; len < end; len++)
+            assert_false(journal_block_find(bytes_make(data, len), 0, &at, &block));
+        assert_true(journal_block_find(bytes_make(data, end), 0, &at, &block));
+        assert_int_equal(at, before);
+        assert_int_equal(block.offset, golden_segment.start_offset);
+        uint64_t later = golden_segment.start_offset + 1;
+        assert_true(journal_block_find(bytes_make(data, 200), later - 1, &at, &block));
+        assert_false(journal_block_find(bytes_make(data, 200), later, &at, &block));
+    }
+}
+
+static void a_broken_header_does_not_hide_a_good_one_inside_it(void **state)
+{
+    (void)state;
+    uint8_t data[100] = {0};
+    struct journal_block block;
+    size_t at;
+    memcpy(data, golden_header(), 4);
+    memcpy(data + 6, golden_header(), JOURNAL_BLOCK_HEADER_BYTES);
+    assert_true(journal_block_find(bytes_make(data, sizeof(data)), 0, &at, &block));
+    assert_int_equal(at, 6);
+    assert_false(journal_block_find(bytes_make(NULL, 0), 0, &at, &block));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(golden_bytes_are_what_we_write),
+        TEST(golden_bytes_are_read),
+        TEST(each_flipped_byte_of_a_header_is_detected),
+        TEST(each_flipped_byte_and_truncation_of_a_payload_is_detected),
+        TEST(fields_are_checked_although_the_checksum_is_right),
+        TEST(a_segment_of_another_version_is_told_from_a_damaged_one),
+        TEST(a_block_behind_damage_is_found_wherever_it_stands),
+        TEST(a_broken_header_does_not_hide_a_good_one_inside_it),
+    };
+    return RUN_TESTS("journal_block", tests);
+}
