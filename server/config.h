@@ -91,31 +91,16 @@ enum config_endpoint_type {
     CONFIG_ENDPOINT_UNKNOWN,
 };
 
+enum config_acl_pubsub_default {
+    CONFIG_ACL_PUBSUB_RESET_CHANNELS,
+    CONFIG_ACL_PUBSUB_ALL_CHANNELS,
+};
+
 /* Bits of shutdown_on_sigint and shutdown_on_sigterm. */
 #define CONFIG_SHUTDOWN_SAVE   1
 #define CONFIG_SHUTDOWN_NOSAVE 2
 #define CONFIG_SHUTDOWN_NOW    4
 #define CONFIG_SHUTDOWN_FORCE  8
-
-/* Bits of notify_keyspace_events (`A` is all of them but K, E, m and n). */
-#define CONFIG_NOTIFY_KEYSPACE (1 << 0)  /* K */
-#define CONFIG_NOTIFY_KEYEVENT (1 << 1)  /* E */
-#define CONFIG_NOTIFY_GENERIC  (1 << 2)  /* g */
-#define CONFIG_NOTIFY_STRING   (1 << 3)  /* $ */
-#define CONFIG_NOTIFY_LIST     (1 << 4)  /* l */
-#define CONFIG_NOTIFY_SET      (1 << 5)  /* s */
-#define CONFIG_NOTIFY_HASH     (1 << 6)  /* h */
-#define CONFIG_NOTIFY_ZSET     (1 << 7)  /* z */
-#define CONFIG_NOTIFY_EXPIRED  (1 << 8)  /* x */
-#define CONFIG_NOTIFY_EVICTED  (1 << 9)  /* e */
-#define CONFIG_NOTIFY_STREAM   (1 << 10) /* t */
-#define CONFIG_NOTIFY_KEY_MISS (1 << 11) /* m */
-#define CONFIG_NOTIFY_MODULE   (1 << 13) /* d */
-#define CONFIG_NOTIFY_NEW      (1 << 14) /* n */
-#define CONFIG_NOTIFY_ALL                                                                          \
-    (CONFIG_NOTIFY_GENERIC | CONFIG_NOTIFY_STRING | CONFIG_NOTIFY_LIST | CONFIG_NOTIFY_SET |       \
-     CONFIG_NOTIFY_HASH | CONFIG_NOTIFY_ZSET | CONFIG_NOTIFY_EXPIRED | CONFIG_NOTIFY_EVICTED |     \
-     CONFIG_NOTIFY_STREAM | CONFIG_NOTIFY_MODULE)
 
 enum config_client_class {
     CONFIG_CLIENT_NORMAL,
@@ -290,7 +275,7 @@ struct config {
     int64_t latency_monitor_threshold; /* ms; 0: off */
     bool latency_tracking;
     struct config_percentiles latency_tracking_info_percentiles;
-    int notify_keyspace_events;       /* CONFIG_NOTIFY_* bits */
+    int notify_keyspace_events;       /* NOTIFY_* bits (notify.h) */
     uint64_t tracking_table_max_keys; /* 0: no limit */
     int64_t busy_reply_threshold;     /* ms; 0: never */
 
@@ -298,7 +283,7 @@ struct config {
     struct bytes requirepass; /* owned; empty: none */
     char *aclfile;
     uint64_t acllog_max_len;
-    bool acl_pubsub_default_all;   /* allchannels rather than resetchannels */
+    int acl_pubsub_default;        /* enum config_acl_pubsub_default */
     int enable_debug_command;      /* enum config_permission */
     int enable_protected_configs;  /* enum config_permission */
     int enable_module_command;     /* enum config_permission */
@@ -440,7 +425,7 @@ uint64_t config_memory_available(void);
 
 /* Names as they are written in files and replies. */
 const char *config_maxmemory_policy_name(int policy);
-/* The letters of CONFIG_NOTIFY_* bits, at most 17 bytes with the terminator. */
+/* The letters of NOTIFY_* bits (notify.h) in Redis's order, with a terminator. */
 #define CONFIG_NOTIFY_TEXT_BYTES_MAX 24
 void config_notify_format(int flags, char out[CONFIG_NOTIFY_TEXT_BYTES_MAX]);
 /* False when a letter is unknown. */

@@ -1,7 +1,7 @@
 /* The sink is the one mutable global that the house rules allow: a message must find its way out
  * from any place and any thread. Options are published as one immutable struct behind an atomic
- * pointer; a replaced one is kept for the life of the process, since a thread may be writing
- * through it, which costs some bytes for each log_open (one or two per process). */
+ * pointer; a replaced one is kept until log_close, since a thread may be writing through it,
+ * which costs some bytes for each log_open (one or two per process). */
 #include "server/log.h"
 
 #include "codec/check.h"
