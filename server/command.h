@@ -14,7 +14,7 @@ struct call;
 
 typedef void command_fn(struct call *call);
 
-/* Flags as COMMAND INFO reports them (names in brackets). */
+/* Flags; command_info.c names those that COMMAND INFO reports. */
 enum {
     CMD_WRITE = 1 << 0,
     CMD_READONLY = 1 << 1,
@@ -40,6 +40,7 @@ enum {
     CMD_ALLOW_BUSY = 1 << 21,
     CMD_MOVABLE_KEYS = 1 << 22,
     CMD_TOUCHES_ARBITRARY_KEYS = 1 << 23, /* a tip, not a COMMAND flag */
+    CMD_SYSCMD = 1 << 24,                 /* COMMAND DOCS: for the server's own use */
 };
 
 /* ACL categories; the groups of read/write/admin/fast/slow and the like are derived from flags. */
@@ -98,12 +99,12 @@ struct key_spec {
     uint8_t begin; /* enum key_begin; KEY_BEGIN_NONE ends the row's list */
     uint8_t find;  /* enum key_find */
     int16_t index; /* KEY_BEGIN_INDEX: argument index; KEY_BEGIN_KEYWORD: where the search starts */
-    const char *keyword;
     /* KEY_FIND_RANGE: last (relative to the first; negative: from the end), step, limit
      * KEY_FIND_KEYNUM: keynum index, first key, step (relative to the begin) */
     int16_t last_or_keynum;
     int16_t step_or_first;
     int16_t limit_or_step;
+    const char *keyword;
     const char *notes;
 };
 
@@ -134,7 +135,8 @@ struct key_arg {
 
 /* Says which keys a request has where the specifications do not tell, or which flags apply to them
  * with these arguments (SET with GET reads). Pure. Writes at most `max` entries and returns how
- * many there are, or -1 if the arguments are not valid (the handler will say how). */
+ * many there are, or -1 if the arguments are not valid (the handler will say how). Called when a
+ * specification has KEY_VARIABLE_FLAGS, and when the specifications do not lead to the keys. */
 typedef int command_keys_fn(const struct bytes *argv, int argc, struct key_arg *out, int max);
 
 /* Arguments as COMMAND DOCS tells them. A list ends with a row without a name. */
@@ -159,17 +161,27 @@ struct command_arg {
     const char *token;
     const char *display;
     const char *since;
+    const char *deprecated_since;
     const struct command_arg *children;
 };
 
 struct command {
-    const char *name;    /* lower case; subcommands "config|get" */
-    command_fn *handler; /* NULL for a container that only has subcommands */
-    int arity;           /* counts the name; negative: at least */
-    uint32_t flags;      /* CMD_* */
-    uint32_t acl;        /* ACL_* beyond what the flags imply */
-    struct key_spec keys[KEY_SPECS_MAX];
+    /* What dispatch reads comes first: one cache line. */
+    _Alignas(64) const char *name; /* lower case; subcommands "config|get" */
+    command_fn *handler;           /* NULL for a container that only has subcommands */
+    int16_t arity;                 /* counts the name; negative: at least */
+
+    /* Filled in by the table; zero in a row's source. */
+    uint16_t id;              /* dense, in the order of names */
+    uint8_t single_key;       /* != 0: exactly one key, at this argument, with keys[0].flags */
+    uint8_t key_spec_count;   /* entries used of `keys` */
+    uint8_t subcommand_count; /* rows "name|...", which have the ids behind this one's */
+    uint8_t is_subcommand : 1;
+
+    uint32_t flags; /* CMD_* */
+    uint32_t acl;   /* ACL_* beyond what the flags imply */
     command_keys_fn *keys_fn;
+    struct key_spec keys[KEY_SPECS_MAX];
     const char *group; /* "string", "generic", … */
     const char *since;
     const char *complexity;
@@ -181,32 +193,64 @@ struct command {
     const char *replaced_by;
 };
 
-/* The index over all rows. Immutable after creation but for renames. */
+/* The index over all rows. Immutable after creation but for renames. Main thread. */
 struct command_table;
 
-/* Indexes all rows of all cmd_*.c tables. Also computes derived flags (movable keys) and
- * categories. */
+/* Indexes all rows of all cmd_*.c tables (command_tables.c). */
 struct command_table *command_table_create(void);
+/* Indexes copies of the rows of `tables`, each of which ends with a row without a name. Computes
+ * derived fields and flags (movable keys). A name that occurs twice, or a subcommand without its
+ * container, is a failed CHECK. */
+struct command_table *command_table_create_from(const struct command *const *tables,
+                                                size_t table_count);
 void command_table_destroy(struct command_table *table);
 
 /* Finds the row of a request, subcommands included; NULL when unknown. `*container_out` (may be
- * NULL) is then the container's row if argv[0] is one. Fast: no allocation, one hash probe. */
+ * NULL) is then the container's row if argv[0] is one, else NULL. A container alone is found as
+ * itself: its arity, or its handler, is the answer. Fast: no allocation, one hash probe, two for a
+ * subcommand. Rows that it returns are those of command_at: compare pointers at will. */
 const struct command *command_find(const struct command_table *table, const struct bytes *argv,
                                    int argc, const struct command **container_out);
 /* By full name such as "config|get" (any case), or NULL. */
 const struct command *command_find_name(const struct command_table *table, struct bytes name);
-/* Dense id in 0..command_count()-1, for counters kept apart. */
-int command_id(const struct command_table *table, const struct command *command);
+
+/* Rows by dense id, 0..command_count()-1, in the order of their names. */
 int command_count(const struct command_table *table);
 const struct command *command_at(const struct command_table *table, int id);
+static inline int command_id(const struct command_table *table, const struct command *command)
+{
+    (void)table;
+    return command->id;
+}
+/* The rows that a client may name as its first word, in the order of their names: all but
+ * subcommands and what command_rename took away. */
+int command_top_count(const struct command_table *table);
+const struct command *command_top_at(const struct command_table *table, int index);
+
 /* All ACL categories of a row, those implied by its flags included. */
 uint32_t command_acl_categories(const struct command *command);
-/* rename-command: an empty new name removes it. ST_NOT_FOUND, ST_EXISTS. */
-enum status command_rename(struct command_table *table, struct bytes name, struct bytes new_name);
+/* rename-command: an empty new name removes it. ST_NOT_FOUND, ST_EXISTS. The row keeps its own
+ * name. */
+MUST_USE enum status command_rename(struct command_table *table, struct bytes name,
+                                    struct bytes new_name);
 
-/* The keys of a request (command_keys.c): by keys_fn, else by the specifications. Returns their
- * number (written to `out` up to `max`), or -1 when the arguments do not allow to tell. */
+/* ---- Keys of a request (command_keys.c). */
+
+/* The keys of a request: by the specifications, else by keys_fn. Returns their number (written to
+ * `out` up to `max`), or -1 when the arguments do not allow to tell. */
 int command_keys(const struct command *command, const struct bytes *argv, int argc,
                  struct key_arg *out, int max);
+/* False if no request of this command has keys. */
+bool command_has_keys(const struct command *command);
+
+/* First key, last key and step as COMMAND told them before there were specifications; zeros
+ * without keys. */
+struct key_range {
+    int first;
+    int last; /* negative: from the end */
+    int step;
+    bool movable; /* it does not cover all keys of all requests */
+};
+struct key_range command_key_range(const struct command *command);
 
 #endif
