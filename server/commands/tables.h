@@ -1,0 +1,10 @@
+/* The tables of command rows, one at the end of each cmd_*.c; each ends with a row without a name.
+ * A new table is declared here and listed in command_tables.c. */
+#ifndef BASALT_SERVER_COMMANDS_TABLES_H
+#define BASALT_SERVER_COMMANDS_TABLES_H
+
+#include "server/command.h"
+
+extern const struct command cmd_command_table[]; /* COMMAND */
+
+#endif
