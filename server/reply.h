@@ -11,12 +11,14 @@
 
 struct output; /* queue of bytes on their way to a client (output.h) */
 
+#define REPLY_ERROR_CODE_BYTES_MAX 32
+
 struct reply {
-    struct output *out;  /* borrowed; where bytes go */
-    uint8_t resp;        /* 2 or 3 */
-    bool muted;          /* CLIENT REPLY OFF/SKIP, replay: everything is dropped */
-    bool failed;         /* an error was replied since this was last cleared */
-    char error_code[32]; /* first word of the last error, for errorstats */
+    struct output *out; /* borrowed; where bytes go */
+    uint8_t resp;       /* 2 or 3 */
+    bool muted;         /* CLIENT REPLY OFF/SKIP, replay: everything is dropped */
+    bool failed;        /* an error was replied since this was last cleared */
+    char error_code[REPLY_ERROR_CODE_BYTES_MAX]; /* first word of the last error, for errorstats */
 };
 
 void reply_ok(struct reply *r);
@@ -37,7 +39,7 @@ void reply_array(struct reply *r, uint64_t count);
 void reply_map(struct reply *r, uint64_t pairs);            /* RESP2: array of 2 * pairs */
 void reply_set(struct reply *r, uint64_t count);            /* RESP2: array */
 void reply_push(struct reply *r, uint64_t count);           /* RESP2: array */
-void reply_attribute(struct reply *r, uint64_t pairs);      /* RESP3 only */
+void reply_attribute(struct reply *r, uint64_t pairs);      /* RESP3 only; RESP2: not allowed */
 void reply_bool(struct reply *r, bool value);               /* RESP2: :1 :0 */
 void reply_double(struct reply *r, double value);           /* RESP2: bulk */
 void reply_long_double(struct reply *r, long double value); /* human form; RESP2: bulk */
@@ -58,7 +60,8 @@ void reply_deferred_array(struct reply *r, struct reply_deferred *d, uint64_t co
 void reply_deferred_map(struct reply *r, struct reply_deferred *d, uint64_t pairs);
 void reply_deferred_set(struct reply *r, struct reply_deferred *d, uint64_t count);
 
-/* Errors. `text` begins with the code ("ERR …", "WRONGTYPE …"); CR and LF in it become spaces. */
+/* Errors. `text` begins with the code ("ERR …", "WRONGTYPE …"); CR and LF in it become spaces,
+ * those at its end are dropped. */
 void reply_error(struct reply *r, const char *text);
 void reply_error_format(struct reply *r, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -75,7 +78,7 @@ enum reply_error_id {
     ERROR_STRING_TOO_LONG,    /* ERR string exceeds maximum allowed size (proto-max-bulk-len) */
     ERROR_OVERFLOW,           /* ERR increment or decrement would overflow */
     ERROR_NAN_OR_INFINITY,    /* ERR increment would produce NaN or Infinity */
-    ERROR_INVALID_EXPIRE,     /* used through reply_error_format with the command's name */
+    ERROR_INVALID_EXPIRE,     /* a format: see reply_error_expire */
     ERROR_BUSYKEY,
     ERROR_NOAUTH,
     ERROR_LOADING,
@@ -94,6 +97,11 @@ const char *reply_error_text(enum reply_error_id id);
  */
 void reply_error_subcommand(struct reply *r, struct bytes subcommand, const char *command_upper);
 void reply_error_arity(struct reply *r, const char *full_name);
+/* "ERR unknown subcommand or wrong number of arguments for '…'. Try CMD HELP." */
+void reply_error_subcommand_syntax(struct reply *r, struct bytes subcommand,
+                                   const char *command_upper);
+/* "ERR invalid expire time in '…' command" */
+void reply_error_expire(struct reply *r, const char *full_name);
 /* HELP subcommands: the lines between Redis's standard first and last ones; NULL-terminated. */
 void reply_help(struct reply *r, const char *command_upper, const char *const *lines);
 
