@@ -209,8 +209,8 @@ static void derive_row(struct command *row, uint16_t id)
            row->keys[row->key_spec_count].begin != KEY_BEGIN_NONE)
         row->key_spec_count++;
     const struct key_spec *spec = &row->keys[0];
-    uint32_t not_simple = KEY_NOT_KEY | KEY_VARIABLE_FLAGS | KEY_INCOMPLETE;
-    if (row->key_spec_count == 1 && spec->begin == KEY_BEGIN_INDEX &&
+    uint32_t not_simple = KEY_NOT_KEY | KEY_INCOMPLETE;
+    if (row->keys_fn == NULL && row->key_spec_count == 1 && spec->begin == KEY_BEGIN_INDEX &&
         spec->find == KEY_FIND_RANGE && spec->last_or_keynum == 0 && spec->index <= UINT8_MAX &&
         (spec->flags & not_simple) == 0)
         row->single_key = (uint8_t)spec->index;

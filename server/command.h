@@ -68,8 +68,8 @@ enum {
     ACL_SCRIPTING = 1 << 20,
 };
 
-/* Flags of a key specification: the first ten are Redis's (COMMAND reports them), the rest say what
- * the executor must have in RAM before the handler runs. Of these exactly one of KEY_LOAD,
+/* Flags of a key specification: the first eleven are Redis's (COMMAND reports them), the rest are
+ * for the executor. They say what must be in RAM before the handler runs: exactly one of KEY_LOAD,
  * KEY_LOAD_META and KEY_LOAD_NOTHING applies; KEY_LOAD (the whole value, or of a large one the
  * pieces that the row's pieces function names) is what no flag means. */
 enum {
@@ -86,6 +86,8 @@ enum {
     KEY_VARIABLE_FLAGS = 1 << 10,
     KEY_LOAD_META = 1 << 11,    /* existence, type, expiry, size are enough */
     KEY_LOAD_NOTHING = 1 << 12, /* blind overwrite: the reply does not depend on the old value */
+    KEY_NO_TOUCH = 1 << 13,     /* looking at it is no use of it: eviction's clock stays */
+    KEY_HIDDEN = 1 << 14,       /* for the executor: COMMAND GETKEYS does not tell it */
 };
 
 #define KEY_SPECS_MAX 4
@@ -127,16 +129,21 @@ struct key_spec {
         .last_or_keynum = 0, .step_or_first = 1, .limit_or_step = 1                                \
     }
 
-/* A key of a request: argument index and effective KEY_* flags. */
+/* A key of a request. */
 struct key_arg {
-    int index;
-    uint32_t flags;
+    int index;      /* of the argument */
+    uint32_t flags; /* effective KEY_* */
+    /* 0: the key is in the session's database; else the argument that holds the number of its
+     * database (MOVE, COPY). A key for which that is no valid number is not to be looked up: the
+     * handler will say so. */
+    int db_arg;
 };
 
-/* Says which keys a request has where the specifications do not tell, or which flags apply to them
- * with these arguments (SET with GET reads). Pure. Writes at most `max` entries and returns how
- * many there are, or -1 if the arguments are not valid (the handler will say how). Called when a
- * specification has KEY_VARIABLE_FLAGS, and when the specifications do not lead to the keys. */
+/* Says which keys a request has where the specifications do not tell all: positions that they
+ * cannot express, flags that depend on the arguments (SET with GET reads), keys in other databases.
+ * A row that has one needs no specifications but for COMMAND. Pure. Writes at most `max` entries
+ * and returns how many there are, or -1 if the arguments are not valid (the handler will say
+ * how). */
 typedef int command_keys_fn(const struct bytes *argv, int argc, struct key_arg *out, int max);
 
 /* Arguments as COMMAND DOCS tells them. A list ends with a row without a name. */
@@ -236,7 +243,7 @@ MUST_USE enum status command_rename(struct command_table *table, struct bytes na
 
 /* ---- Keys of a request (command_keys.c). */
 
-/* The keys of a request: by the specifications, else by keys_fn. Returns their number (written to
+/* The keys of a request: by keys_fn, else by the specifications. Returns their number (written to
  * `out` up to `max`), or -1 when the arguments do not allow to tell. */
 int command_keys(const struct command *command, const struct bytes *argv, int argc,
                  struct key_arg *out, int max);

@@ -123,14 +123,6 @@ static int keys_by_specs(const struct command *command, const struct bytes *argv
     return count;
 }
 
-static uint32_t all_spec_flags(const struct command *command)
-{
-    uint32_t flags = 0;
-    for (int i = 0; i < KEY_SPECS_MAX && command->keys[i].begin != KEY_BEGIN_NONE; i++)
-        flags |= command->keys[i].flags;
-    return flags;
-}
-
 static bool has_key_specs(const struct command *command)
 {
     for (int i = 0; i < KEY_SPECS_MAX && command->keys[i].begin != KEY_BEGIN_NONE; i++)
@@ -155,13 +147,9 @@ int command_keys(const struct command *command, const struct bytes *argv, int ar
                 (struct key_arg){.index = command->single_key, .flags = command->keys[0].flags};
         return 1;
     }
-    bool reliable = !(all_spec_flags(command) & KEY_VARIABLE_FLAGS);
-    if (reliable || command->keys_fn == NULL) {
-        int count = keys_by_specs(command, argv, argc, out, max);
-        if (count >= 0 || command->keys_fn == NULL)
-            return count;
-    }
-    return command->keys_fn(argv, argc, out, max);
+    if (command->keys_fn != NULL)
+        return command->keys_fn(argv, argc, out, max);
+    return keys_by_specs(command, argv, argc, out, max);
 }
 
 static bool is_plain_range(const struct key_spec *spec)

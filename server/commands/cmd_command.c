@@ -145,6 +145,16 @@ static bool arity_fits(const struct command *row, int argc)
     return row->arity > 0 ? argc == row->arity : argc >= -row->arity;
 }
 
+/* Leaves out what clients are not told; returns how many stay. */
+static int remove_hidden(struct key_arg *keys, int count)
+{
+    int kept = 0;
+    for (int i = 0; i < count; i++)
+        if (!(keys[i].flags & KEY_HIDDEN))
+            keys[kept++] = keys[i];
+    return kept;
+}
+
 static void reply_keys(struct call *c, const struct key_arg *keys, int count, bool with_flags)
 {
     reply_array(c->reply, (uint64_t)count);
@@ -181,6 +191,7 @@ static void get_keys(struct call *c, bool with_flags)
         keys = mem_calloc((size_t)count, sizeof *keys);
         count = command_keys(row, argv, argc, keys, count);
     }
+    count = remove_hidden(keys, count);
     if (count > 0)
         reply_keys(c, keys, count, with_flags);
     else if (row->flags & CMD_NO_MANDATORY_KEYS)
