@@ -52,11 +52,12 @@
 #define UNSET     SETTING_EMPTY_UNSET
 #define VOLATILE  (SETTING_VOLATILE | SETTING_EMPTY_UNSET)
 
-#define KIB        1024
-#define MIB        (1024 * 1024)
-#define COUNT_MAX  INT64_MAX
-#define PORT_MAX   UINT16_MAX
-#define THREAD_MAX 64
+#define KIB          1024
+#define MIB          (1024 * 1024)
+#define COUNT_MAX    INT64_MAX
+#define PORT_MAX     UINT16_MAX
+#define THREAD_MAX   64
+#define DATABASE_MAX 65536 /* what a journal block can name */
 
 static const struct setting_choice policies[] = {
     {"volatile-lru", CONFIG_POLICY_VOLATILE_LRU},
@@ -330,7 +331,7 @@ const struct setting config_settings[] = {
     {BOOL("dynamic-hz", dynamic_hz, "yes")},
 
     /* Data set and memory */
-    {NUMBER("databases", databases, 1, INT_MAX, "16"), .flags = IMMUTABLE},
+    {NUMBER("databases", databases, 1, DATABASE_MAX, "16"), .flags = IMMUTABLE},
     {SHAPE("dir", dir, dir, "."), .flags = SETTING_PROTECTED | SETTING_DENY_LOADING},
     {TEXT("dbfilename", dbfilename, "dump.rdb"), .flags = SETTING_PROTECTED,
      .check = check_dbfilename},
@@ -356,9 +357,9 @@ const struct setting config_settings[] = {
     {CHOICE("appendfsync", appendfsync, fsync_policies, "everysec")},
     {NUMBER("flush-interval", flush_interval, 1, 3600000, "10000")},
     {NUMBER("dirty-limit", dirty_limit, 0, COUNT_MAX, "0"), .flags = MEMORY},
-    {NUMBER("journal-segment-size", journal_segment_size, 64 * KIB, 4096LL * MIB, "64mb"),
+    {NUMBER("journal-segment-size", journal_segment_size, 4 * KIB, 4096LL * MIB, "64mb"),
      .flags = MEMORY | IMMUTABLE},
-    {NUMBER("journal-max-since-cut", journal_max_since_cut, 64 * KIB, COUNT_MAX, "256mb"),
+    {NUMBER("journal-max-since-cut", journal_max_since_cut, 4 * KIB, COUNT_MAX, "256mb"),
      .flags = MEMORY},
     {NUMBER("journal-retention-size", journal_retention_size, 0, COUNT_MAX, "0"), .flags = MEMORY},
     {NUMBER("block-cache-size", block_cache_size, MIB, COUNT_MAX, "64mb"),
