@@ -72,6 +72,12 @@ static inline void call_changed(struct call *c, uint64_t count)
 void call_key_modified(struct call *c, const struct keyref *key);
 /* A keyspace event. `class` is one of notify.h's NOTIFY_*; `event` static, e.g. "set". */
 void call_notify(struct call *c, int event_class, const char *event, struct bytes key);
+/* The same in another database than the session's. */
+void call_notify_db(struct call *c, int event_class, const char *event, struct bytes key,
+                    uint32_t db);
+/* All keys of a database were removed or exchanged (FLUSHDB, SWAPDB): wakes WATCHers and
+ * client-side caches of all its keys. Call before the change is made. */
+void call_db_modified(struct call *c, uint32_t db);
 
 /* ---- Effects. Several calls make a MULTI/EXEC group. */
 void call_effect(struct call *c, int argc, const struct bytes *argv);

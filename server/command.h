@@ -247,7 +247,7 @@ MUST_USE enum status command_rename(struct command_table *table, struct bytes na
  * `out` up to `max`), or -1 when the arguments do not allow to tell. */
 int command_keys(const struct command *command, const struct bytes *argv, int argc,
                  struct key_arg *out, int max);
-/* False if no request of this command has keys. */
+/* False if no request of this command has keys that clients are told. */
 bool command_has_keys(const struct command *command);
 
 /* First key, last key and step as COMMAND told them before there were specifications; zeros

@@ -123,17 +123,12 @@ static int keys_by_specs(const struct command *command, const struct bytes *argv
     return count;
 }
 
-static bool has_key_specs(const struct command *command)
+bool command_has_keys(const struct command *command)
 {
     for (int i = 0; i < KEY_SPECS_MAX && command->keys[i].begin != KEY_BEGIN_NONE; i++)
         if (!(command->keys[i].flags & KEY_NOT_KEY))
             return true;
     return false;
-}
-
-bool command_has_keys(const struct command *command)
-{
-    return command->keys_fn != NULL || has_key_specs(command);
 }
 
 int command_keys(const struct command *command, const struct bytes *argv, int argc,

@@ -6,5 +6,7 @@
 #include "server/command.h"
 
 extern const struct command cmd_command_table[]; /* COMMAND */
+extern const struct command cmd_expire_table[];  /* EXPIRE, TTL and the like */
+extern const struct command cmd_key_table[];     /* keys of any type */
 
 #endif
