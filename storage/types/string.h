@@ -56,8 +56,6 @@ struct string_plan {
     bool cold;                        /* ENCODING_CHUNKED from a record: no chunk is in RAM yet */
 };
 
-bool string_plan_integer(struct bytes value, int64_t *out);
-
 /* How `value`, as a client sent it, is held. */
 static inline void string_plan(const struct string_rules *rules, struct bytes value,
                                struct string_plan *out)
@@ -66,7 +64,8 @@ static inline void string_plan(const struct string_rules *rules, struct bytes va
     out->inline_len = 0;
     out->raw = false;
     out->cold = false;
-    if (value.len <= STRING_INTEGER_CHARS_MAX && string_plan_integer(value, &out->integer)) {
+    if (value.len - 1 < STRING_INTEGER_CHARS_MAX && value.data[0] <= '9' &&
+        number_parse_i64(value, &out->integer)) {
         out->encoding = ENCODING_INT;
     } else if (value.len > rules->large_bytes) {
         out->encoding = ENCODING_CHUNKED;

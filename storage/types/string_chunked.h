@@ -70,7 +70,8 @@ static inline struct string_chunked *string_chunked(const struct object *o)
 /* ---- Loading. */
 
 /* Writes up to `max` indices of chunks that the bytes from..to-1 touch and that are COLD, in
- * ascending order; returns how many there are in all. `to` may be beyond the end. */
+ * ascending order; returns how many there are in all. The range may go beyond the end: what is to
+ * be appended needs the chunk that it begins in. */
 size_t string_chunked_missing(const struct object *o, uint64_t from, uint64_t to, uint32_t *out,
                               size_t max);
 /* Brings a chunk in that was loaded: the element's bytes, or `found` false when there is none. Does
