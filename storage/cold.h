@@ -10,8 +10,10 @@
  * A batch belongs to one thread at a time and may be handed over between filling and writing.
  *
  * Failure. A read that cannot be answered is ST_CORRUPT, ST_IO or ST_LIMIT (out of memory), never
- * ST_NOT_FOUND. After a failed write or a failed background job RocksDB takes no more writes
- * (cold_failed); reads go on. The way out is cold_close and cold_open. */
+ * ST_NOT_FOUND. After a failed write or a failed background job RocksDB refuses writes
+ * (cold_failed); reads go on. When the disk was full, RocksDB looks for room every few seconds and
+ * takes writes again by itself: repeat the write. After any other error the way out is cold_close
+ * and cold_open. */
 #ifndef BASALT_STORAGE_COLD_H
 #define BASALT_STORAGE_COLD_H
 
@@ -212,7 +214,14 @@ MUST_USE enum status cold_drop_files(struct cold *cold, enum family family, stru
 /* A consistent copy by hard links where possible. `dir` must not exist; its parent must. */
 MUST_USE enum status cold_checkpoint(struct cold *cold, const char *dir, struct err *err);
 
-/* True, and why, once RocksDB takes no more writes. Some microseconds. Any thread. */
+/* To be called by the flusher about once a second, whether or not there is something to write, with
+ * a monotonic clock. While little is written, new files are merged early, which makes every lookup
+ * of an absent key cheaper (1.3 us with eight files, 0.8 with three); under load they are left to
+ * pile up, which halves what compaction writes. Mostly nanoseconds, some milliseconds at a change.
+ */
+void cold_tend(struct cold *cold, int64_t now_ms);
+
+/* True, and why, while the latest write-side call is one that failed. Any thread. */
 bool cold_failed(struct cold *cold, struct err *err);
 
 /* ---- Import: sorted files, bypassing log, memtables and compaction ------------------------------

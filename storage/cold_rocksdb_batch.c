@@ -24,6 +24,8 @@
 #define VALUE_LEN_DELETE  UINT32_MAX
 /* RocksDB's entry: type, family, two lengths. */
 #define ENTRY_OVERHEAD_MAX 12
+/* Below this a batch may grow by doubling. */
+#define RESERVE_BYTES_MIN ((size_t)256 << 10)
 /* How far ahead of its use an entry is fetched into the cache. */
 #define PREFETCH_DISTANCE 8
 
@@ -314,6 +316,8 @@ static struct sort_item *sort_items(struct sort_item *items, struct sort_item *s
  * made from a range of zero pages, and cleared, which keeps its memory. */
 static rocksdb_writebatch_t *create_writebatch(size_t size)
 {
+    if (size < RESERVE_BYTES_MIN)
+        return rocksdb_writebatch_create();
     void *zeros = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (zeros == MAP_FAILED)
         return rocksdb_writebatch_create();

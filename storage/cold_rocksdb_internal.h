@@ -19,6 +19,10 @@ struct cold_setup {
     uint32_t background_jobs;    /* likewise */
 };
 
+/* Level 0 files of a family that start a compaction: under load, and while little is written. */
+#define COLD_L0_FILES_LOADED 8
+#define COLD_L0_FILES_QUIET  2
+
 enum status cold_setup_init(struct cold_setup *setup, const struct cold_options *options,
                             struct err *err);
 void cold_setup_deinit(struct cold_setup *setup); /* a zeroed setup is allowed */
@@ -39,6 +43,11 @@ struct cold {
     atomic_bool writing;
     _Atomic uint64_t writes;
     _Atomic uint64_t write_bytes;
+
+    /* Of cold_tend: the flusher's. */
+    int64_t window_start_ms;
+    uint64_t window_start_bytes; /* write_bytes then */
+    bool merges_early[FAMILY_COUNT];
 
     pthread_mutex_t failure_lock; /* guards `failure` */
     struct err failure;           /* of the latest write-side call; ST_OK after a success */

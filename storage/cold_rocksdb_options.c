@@ -14,6 +14,13 @@
  * in several families. Memtables have filters too (a skip list walk costs 1.5 to 3 us).
  * - The write-ahead log is bounded to twice the memtables: that bounds the replay at open, and
  * makes families with few writes (meta) let go of old log files.
+ * - Compaction. Every batch covers all keys, so each merge rewrites the next level whole: the
+ * larger level 0 is by then, the less is rewritten in all. Eight files of a batch each, and a first
+ * level of 2 GiB: 5.1 to 5.4 bytes written a user byte (log 1, flush 1) when 20 M records of 400
+ * random bytes are loaded; four files: 6.5 to 7.5. While little is written, cold_tend lets two
+ * files start a merge.
+ * - Flushes and compactions write past the page cache where the file system can: 0.8 us of 4.4 a
+ * record of 400 bytes, and the cache keeps what is read. direct_io is for reads.
  * - Compaction threads keep normal priority: a thread preempted at low priority while it holds
  *   RocksDB's mutex would hold up the main thread, which takes that mutex at times. */
 #include "storage/cold_rocksdb_internal.h"
@@ -44,11 +51,10 @@
 #define FORMAT_VERSION        5
 
 #define MEMTABLES_MAX         4 /* per family: one filling, the rest being flushed */
-#define L0_COMPACTION_FILES   4
-#define L0_SLOWDOWN_FILES     24
-#define L0_STOP_FILES         40
+#define L0_SLOWDOWN_FILES     28
+#define L0_STOP_FILES         44
 #define TABLE_FILE_BYTES      (64 * MIB)
-#define LEVEL_BASE_BYTES      (1024 * MIB)
+#define LEVEL_BASE_BYTES      (2048 * MIB)
 #define LEVEL_MULTIPLIER      10.0
 #define SYNC_CHUNK_BYTES      MIB
 #define READAHEAD_BYTES       (2 * MIB)
@@ -106,9 +112,9 @@ static void set_files_and_logs(rocksdb_options_t *db, const struct cold_options 
     rocksdb_options_set_wal_bytes_per_sync(db, SYNC_CHUNK_BYTES);
     rocksdb_options_compaction_readahead_size(db, READAHEAD_BYTES);
     rocksdb_options_set_advise_random_on_open(db, 1);
-    if (options->direct_io && supports_direct_io(options->dir)) {
-        rocksdb_options_set_use_direct_reads(db, 1);
+    if (!options->read_only && supports_direct_io(options->dir)) {
         rocksdb_options_set_use_direct_io_for_flush_and_compaction(db, 1);
+        rocksdb_options_set_use_direct_reads(db, options->direct_io);
     }
 }
 
@@ -167,7 +173,7 @@ static void set_memtable_options(rocksdb_options_t *options, uint64_t write_buff
 static void set_compaction_options(rocksdb_options_t *options, enum family family)
 {
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
-    rocksdb_options_set_level0_file_num_compaction_trigger(options, L0_COMPACTION_FILES);
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, COLD_L0_FILES_LOADED);
     rocksdb_options_set_level0_slowdown_writes_trigger(options, L0_SLOWDOWN_FILES);
     rocksdb_options_set_level0_stop_writes_trigger(options, L0_STOP_FILES);
     rocksdb_options_set_target_file_size_base(options, TABLE_FILE_BYTES);

@@ -4,6 +4,7 @@
  * RocksDB 7.8 has faults in what runs beside writes (checkpoints, ingestion, manual flushes); with
  * one thread doing all of it in turn they cannot strike. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -11,6 +12,10 @@
 #include "codec/check.h"
 #include "storage/cold.h"
 #include "storage/cold_rocksdb_internal.h"
+
+/* cold_tend decides once per window: this much written in it is a load, less is quiet. */
+#define TEND_WINDOW_MS  15000
+#define TEND_LOAD_BYTES ((uint64_t)32 << 20)
 
 static enum status sync_log(struct cold *cold, struct err *err)
 {
@@ -170,4 +175,57 @@ enum status cold_checkpoint(struct cold *cold, const char *dir, struct err *err)
     if (st != ST_OK)
         return st;
     return cold_write_end(cold, checkpoint(cold, dir, err), err);
+}
+
+/* ---- Tending ------------------------------------------------------------------------------------
+ */
+
+static void set_merges_early(struct cold *cold, int family, bool early)
+{
+    char count[16];
+    (void)snprintf(count, sizeof(count), "%d", early ? COLD_L0_FILES_QUIET : COLD_L0_FILES_LOADED);
+    const char *name = "level0_file_num_compaction_trigger";
+    const char *value = count;
+    char *text = NULL;
+    rocksdb_set_options_cf(cold->db, cold->families[family], 1, &name, &value, &text);
+    if (text == NULL)
+        cold->merges_early[family] = early;
+    rocksdb_free(text);
+}
+
+static bool has_files_to_merge(struct cold *cold, int family)
+{
+    /* Not one of the properties that come as numbers. */
+    char *files =
+        rocksdb_property_value_cf(cold->db, cold->families[family], "rocksdb.num-files-at-level0");
+    bool has = files != NULL && strtoul(files, NULL, 10) >= COLD_L0_FILES_QUIET;
+    rocksdb_free(files);
+    return has;
+}
+
+static void tend(struct cold *cold, bool loaded)
+{
+    for (int family = 0; family < FAMILY_COUNT; family++) {
+        if (loaded && cold->merges_early[family])
+            set_merges_early(cold, family, false);
+        else if (!loaded && !cold->merges_early[family] && has_files_to_merge(cold, family))
+            set_merges_early(cold, family, true);
+    }
+}
+
+void cold_tend(struct cold *cold, int64_t now_ms)
+{
+    if (cold->read_only || cold_failed(cold, NULL))
+        return;
+    CHECK(!atomic_exchange(&cold->writing, true));
+    uint64_t bytes = atomic_load(&cold->write_bytes);
+    bool loaded = bytes - cold->window_start_bytes >= TEND_LOAD_BYTES;
+    bool over = now_ms - cold->window_start_ms >= TEND_WINDOW_MS;
+    if (cold->window_start_ms != 0 && (loaded || over))
+        tend(cold, loaded);
+    if (cold->window_start_ms == 0 || loaded || over) {
+        cold->window_start_ms = now_ms;
+        cold->window_start_bytes = bytes;
+    }
+    atomic_store(&cold->writing, false);
 }
