@@ -10,8 +10,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "codec/buf.h"
 #include "codec/check.h"
@@ -71,8 +74,17 @@ static enum status classify(const char *text)
     return ST_IO;
 }
 
+/* RocksDB looks for a missing table under its name of old as well, and then reports that one. */
+static void name_table_rightly(char *text)
+{
+    char *old = strstr(text, ".ldb");
+    if (old != NULL)
+        memcpy(old, ".sst", 4);
+}
+
 enum status cold_error_take(char *text, const char *doing, struct err *err)
 {
+    name_table_rightly(text);
     enum status st = classify(text);
     (void)err_set(err, st, "%s: %s", doing, text);
     rocksdb_free(text);
@@ -135,7 +147,7 @@ static enum status read_dir(const char *path, struct dir_contents *out, struct e
         if (strcmp(entry->d_name, "CURRENT") == 0)
             out->has_current = true;
         else if (ends_with(entry->d_name, ".sst") || ends_with(entry->d_name, ".log"))
-            strncpy(out->data_file, entry->d_name, sizeof(out->data_file) - 1);
+            (void)snprintf(out->data_file, sizeof(out->data_file), "%s", entry->d_name);
     }
     closedir(dir);
     return ST_OK;
@@ -176,15 +188,47 @@ static enum status check_families(const struct cold_setup *setup, const char *di
     char *text = NULL;
     size_t count = 0;
     char **names = rocksdb_list_column_families(setup->db, dir, &count, &text);
-    if (text != NULL)
-        return cold_error_take(text, dir, err);
-    enum status st = ST_OK;
+    enum status st = text == NULL ? ST_OK : cold_error_take(text, dir, err);
     for (size_t i = 0; st == ST_OK && i < count; i++)
         if (!is_known_family(names[i]))
             st = err_set(err, ST_UNSUPPORTED, "%s holds the unknown column family \"%s\"", dir,
                          names[i]);
+    /* Also after a failure: the list is there, though empty. */
     rocksdb_list_column_families_destroy(names, count);
     return st;
+}
+
+/* True when the file's last bytes are those that every table ends with. */
+static bool ends_as_table(int dir_fd, const char *name)
+{
+    static const uint8_t table_magic[8] = {0xf7, 0xcf, 0xf4, 0x85, 0xb7, 0x41, 0xe2, 0x88};
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    uint8_t last[sizeof(table_magic)] = {0};
+    off_t size = lseek(fd, 0, SEEK_END);
+    bool read_all = size >= (off_t)sizeof(last) &&
+                    pread(fd, last, sizeof(last), size - (off_t)sizeof(last)) == sizeof(last);
+    close(fd);
+    return read_all && memcmp(last, table_magic, sizeof(last)) == 0;
+}
+
+/* RocksDB does not say which table made the opening fail when its end is damaged: names those. */
+static void name_cut_tables(const char *path, struct err *err)
+{
+    DIR *dir = opendir(path);
+    if (dir == NULL || err == NULL || strstr(err->message, ".sst") != NULL) {
+        if (dir != NULL)
+            closedir(dir);
+        return;
+    }
+    struct err rocksdb = *err;
+    struct dirent *entry;
+    while ((entry = readdir(dir)) != NULL)
+        if (ends_with(entry->d_name, ".sst") && !ends_as_table(dirfd(dir), entry->d_name))
+            (void)err_set(err, ST_CORRUPT, "%s/%s does not end as a table does (%.150s)", path,
+                          entry->d_name, rocksdb.message);
+    closedir(dir);
 }
 
 static enum status open_db(struct cold *cold, const struct cold_options *options, struct err *err)
@@ -210,7 +254,10 @@ static enum status open_db(struct cold *cold, const struct cold_options *options
         return err_set(err, ST_EXISTS, "the store in %s is in use by another process",
                        options->dir);
     }
-    return cold_error_take(text, options->dir, err);
+    enum status st = cold_error_take(text, options->dir, err);
+    if (st == ST_CORRUPT)
+        name_cut_tables(options->dir, err);
+    return st;
 }
 
 static void create_call_options(struct cold *cold)
