@@ -3,28 +3,30 @@
 #include "codec/checksum.h"
 #include "codec/endian.h"
 #include "codec/journal_block.h"
-#include "codec/mem.h"
+#include "tests/support/golden.h"
 #include "tests/support/harness.h"
-
-#include <stdio.h>
 
 #define PAYLOAD "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
 
-/* A segment with one block, as version 1 wrote it: these bytes are on disks and must never change.
- */
-static const uint8_t golden[] = {
-    0x42, 0x41, 0x53, 0x4a, 0x52, 0x4e, 0x4c, 0x31, 0x01, 0x00, 0x00, 0x00, 0x08, 0x07, 0x06,
-    0x05, 0x04, 0x03, 0x02, 0x01, 0x7b, 0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x00, 0x00, 0xf6, 0x78,
-    0x07, 0x9f, 0x42, 0x4a, 0x42, 0x31, 0xc8, 0xfa, 0xdd, 0x71, 0x32, 0x00, 0x00, 0x00, 0x00,
-    0x00, 0x00, 0x00, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x34, 0x12, 0x00, 0x00,
-    0xa9, 0x64, 0xd0, 0x88, 0x2a, 0x32, 0x0d, 0x0a, 0x24, 0x36, 0x0d, 0x0a, 0x53, 0x45, 0x4c,
-    0x45, 0x43, 0x54, 0x0d, 0x0a, 0x24, 0x31, 0x0d, 0x0a, 0x33, 0x0d, 0x0a, 0x2a, 0x33, 0x0d,
-    0x0a, 0x24, 0x33, 0x0d, 0x0a, 0x53, 0x45, 0x54, 0x0d, 0x0a, 0x24, 0x31, 0x0d, 0x0a, 0x6b,
-    0x0d, 0x0a, 0x24, 0x31, 0x0d, 0x0a, 0x76, 0x0d, 0x0a,
-};
+#define SEGMENT_BYTES                                                                              \
+    (JOURNAL_SEGMENT_HEADER_BYTES + JOURNAL_BLOCK_HEADER_BYTES + sizeof(PAYLOAD) - 1)
+
+/* A segment with one block, as version 1 wrote it; filled before each test. */
+static uint8_t golden[SEGMENT_BYTES];
 
 static const struct journal_segment golden_segment = {.start_offset = UINT64_C(0x0102030405060708),
                                                       .created_ms = UINT64_C(1700000000123)};
+
+static int load_golden(void **state)
+{
+    (void)state;
+    struct buf file = {0};
+    golden_read("journal/v1/segment.bin", &file);
+    assert_int_equal(file.len, sizeof(golden));
+    memcpy(golden, file.data, sizeof(golden));
+    buf_deinit(&file);
+    return 0;
+}
 
 static const uint8_t *golden_header(void)
 {
@@ -57,11 +59,7 @@ static void golden_bytes_are_what_we_write(void **state)
     journal_block_header_encode(&block, out + JOURNAL_SEGMENT_HEADER_BYTES);
     memcpy(out + JOURNAL_SEGMENT_HEADER_BYTES + JOURNAL_BLOCK_HEADER_BYTES, PAYLOAD,
            strlen(PAYLOAD));
-    if (memcmp(out, golden, sizeof(out)) != 0) {
-        for (size_t i = 0; i < sizeof(out); i++)
-            print_error("0x%02x,%s", out[i], i % 16 == 15 ? "\n" : " ");
-        fail_msg("the bytes above are written now");
-    }
+    assert_bytes(bytes_make(out, sizeof(out)), bytes_make(golden, sizeof(golden)));
 }
 
 static void golden_bytes_are_read(void **state)
@@ -215,14 +213,14 @@ static void a_broken_header_does_not_hide_a_good_one_inside_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(golden_bytes_are_what_we_write),
-        TEST(golden_bytes_are_read),
-        TEST(each_flipped_byte_of_a_header_is_detected),
-        TEST(each_flipped_byte_and_truncation_of_a_payload_is_detected),
-        TEST(fields_are_checked_although_the_checksum_is_right),
-        TEST(a_segment_of_another_version_is_told_from_a_damaged_one),
-        TEST(a_block_behind_damage_is_found_wherever_it_stands),
-        TEST(a_broken_header_does_not_hide_a_good_one_inside_it),
+        TEST_WITH(golden_bytes_are_what_we_write, load_golden, NULL),
+        TEST_WITH(golden_bytes_are_read, load_golden, NULL),
+        TEST_WITH(each_flipped_byte_of_a_header_is_detected, load_golden, NULL),
+        TEST_WITH(each_flipped_byte_and_truncation_of_a_payload_is_detected, load_golden, NULL),
+        TEST_WITH(fields_are_checked_although_the_checksum_is_right, load_golden, NULL),
+        TEST_WITH(a_segment_of_another_version_is_told_from_a_damaged_one, load_golden, NULL),
+        TEST_WITH(a_block_behind_damage_is_found_wherever_it_stands, load_golden, NULL),
+        TEST_WITH(a_broken_header_does_not_hide_a_good_one_inside_it, load_golden, NULL),
     };
     return RUN_TESTS("journal_block", tests);
 }
