@@ -40,32 +40,39 @@ struct reclaim;
 struct object_list {
     struct object **items; /* owned; NULL entries are holes */
     uint32_t count;        /* places used, holes included */
+    uint32_t live;         /* without the holes */
     uint32_t capacity;
-    size_t bytes; /* sum of the objects' bytes when they entered */
+    size_t bytes; /* what the objects in it would take in a cut, about */
 };
 
 /* A logical database. SWAPDB exchanges these between numbers. */
 struct db {
-    uint32_t id;                      /* database id in record keys; never reused */
-    struct table *table;              /* owned: resident objects and tombstones */
-    uint64_t resident;                /* live objects in the table */
-    uint64_t resident_expires;        /* of these, with expiry */
-    uint64_t unresolved;              /* live objects whose disk_type is not known yet */
+    uint32_t id;         /* database id in record keys; never reused */
+    bool on_disk;        /* a record may have been written under this id */
+    struct table *table; /* owned: resident objects and tombstones */
+    size_t object_bytes; /* of all in the table */
+    uint64_t resident;   /* live objects in the table */
+    uint64_t resident_expires; /* of these, with expiry */
+    uint64_t unresolved;       /* objects and tombstones whose disk_type is not known yet */
     uint64_t cold[OBJECT_TYPE_COUNT]; /* keys on disk and not in the table, per type */
     uint64_t cold_count;              /* their sum */
     uint64_t cold_expires;            /* of these, with expiry */
-    int64_t ttl_ms_average;           /* running estimate by the active expiry cycle, for INFO */
+    uint64_t disk[OBJECT_TYPE_COUNT]; /* records on disk once the last cut is applied */
+    uint64_t disk_expires;            /* of these, with expiry */
+    int64_t ttl_ms_average; /* running estimate by the active expiry cycle, for INFO */
     struct object_list dirty;
 };
 
 /* A key of a command: looked up once, used by the handler. */
+#define KEYREF_BLIND ((uint32_t)1 << 31) /* whether it is on disk is not known and not needed */
+
 struct keyref {
     struct bytes key; /* borrowed from the request */
     struct db *db;
     uint64_t position;
     struct object *object; /* in the table (may be a tombstone), or NULL */
     uint32_t generation;   /* of the keyspace when `object` was found */
-    uint32_t flags;        /* KEY_* of server/command.h */
+    uint32_t flags;        /* KEYREF_BLIND, and KEY_* of server/command.h */
 };
 
 /* ---- Looking up. */
@@ -98,7 +105,7 @@ void ks_change_end(struct keyspace *ks, struct db *db, struct object *o);
 
 /* Creates a string, or replaces whatever the key holds by it (O(1): a large old value is freed in
  * the background). The expiry is cleared. When the key is not in the table, `ref->flags` tells
- * whether its absence is known or it is a blind overwrite (KEY_LOAD_NOTHING) to be resolved later.
+ * whether its absence is known or it is a blind overwrite (KEYREF_BLIND) to be resolved later.
  */
 struct object *ks_set_string(struct keyspace *ks, struct keyref *ref, struct bytes value);
 /* Creates an object with an empty value of `type`, or replaces what the key holds; the caller then
@@ -120,8 +127,29 @@ void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b);
 
 /* ---- Use and accounting. */
 
+/* The access clock, set once per tick; the keyspace's first member. */
+struct access_clock {
+    uint32_t seconds; /* monotonic */
+    bool lfu;
+    uint8_t lfu_log_factor;
+    uint16_t lfu_decay_minutes;
+};
+void ks_touch_lfu(struct keyspace *ks, struct object *o);
 /* Notes an access for the eviction policy. */
-void ks_touch(struct keyspace *ks, struct object *o);
+static inline void ks_touch(struct keyspace *ks, struct object *o)
+{
+    const struct access_clock *clock = (const struct access_clock *)(const void *)ks;
+    if (__builtin_expect(o->probation, 0)) {
+        if (o->fresh)
+            o->fresh = 0;
+        else
+            o->probation = 0;
+    }
+    if (__builtin_expect(!clock->lfu, 1))
+        o->access = clock->seconds;
+    else
+        ks_touch_lfu(ks, o);
+}
 /* Bytes of RAM that an object takes (allocator's sizes), O(1) for all types. */
 size_t ks_object_bytes(const struct object *o);
 /* Bytes of all objects and tables. */

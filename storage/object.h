@@ -67,11 +67,13 @@ struct object {
     uint8_t disk_type : 4;  /* type of the record that RocksDB holds (or will, once the last cut is
                                applied) for this key; OBJECT_NONE = none */
     uint8_t unresolved : 1; /* disk_type is not known yet: a blind overwrite, being looked up */
-    uint8_t probation : 1;  /* loaded by its first touch since; the first to go (evict.h) */
+    uint8_t probation : 1;  /* loaded and not touched again since; the first to go (evict.h) */
+    uint8_t fresh : 1;      /* probation: the command it was loaded for has not touched it yet */
+    uint8_t disk_expire : 1; /* the record on disk has an expiry (as disk_type says its type) */
     uint8_t raw : 1;        /* string: answers "raw" whatever its length */
     uint8_t expire_new : 1; /* the expires family does not cover expire_at_ms yet */
     uint8_t large : 1;      /* value holds an object id: its elements are records of their own */
-    uint8_t spare : 4;
+    uint8_t spare : 2;
     uint8_t key[]; /* key_len bytes, then the inline value */
 };
 

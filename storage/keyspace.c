@@ -1,0 +1,723 @@
+/* See keyspace.h. This file: databases, lookups, and every change of an object's standing. */
+#include "storage/keyspace_internal.h"
+
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "codec/number.h"
+#include "codec/record.h"
+#include "storage/cut.h"
+#include "storage/expire.h"
+#include "storage/loader.h"
+#include "storage/object_value.h"
+#include "storage/types/string.h"
+
+#include <stddef.h>
+
+#define INLINE_BYTES_MAX     448 /* objects up to jemalloc's 512-byte class */
+#define INTEGER_TEXT_LEN_MAX 20
+#define OBJECT_HEADER_BYTES  offsetof(struct object, key)
+
+_Static_assert(OBJECT_HEADER_BYTES == 44, "the object's header is packed");
+
+/* ---- Lists ------------------------------------------------------------------------------------ */
+
+void object_list_push(struct object_list *list, struct object *o)
+{
+    if (list->count == list->capacity) {
+        CHECK(list->capacity < UINT32_MAX / 2);
+        list->capacity = list->capacity == 0 ? 1024 : list->capacity * 2;
+        list->items = mem_realloc(list->items, list->capacity * sizeof(*list->items));
+    }
+    o->list_index = list->count;
+    list->items[list->count++] = o;
+    list->live++;
+}
+
+void object_list_remove(struct object_list *list, struct object *o)
+{
+    CHECK(o->list_index < list->count);
+    CHECK(list->items[o->list_index] == o);
+    list->live--;
+    if (o->list_index == list->count - 1)
+        list->count--;
+    else
+        list->items[o->list_index] = NULL;
+}
+
+/* ---- Databases -------------------------------------------------------------------------------- */
+
+struct db *db_create(uint32_t id)
+{
+    struct db *db = mem_calloc(1, sizeof(*db));
+    db->id = id;
+    db->table = table_create();
+    return db;
+}
+
+static void free_object(struct object *o)
+{
+    if (o->encoding > ENCODING_INLINE)
+        object_value_free(o->type, o->encoding, o->value.pointer);
+    mem_free(o);
+}
+
+void db_destroy(struct db *db)
+{
+    if (db == NULL)
+        return;
+    struct object *few[64];
+    struct object **objects = few;
+    size_t room = 64;
+    uint64_t position = 0;
+    while (position < TABLE_POSITION_LIMIT) {
+        uint64_t next = 0;
+        size_t count = table_walk(db->table, position, objects, room, &next);
+        if (count > room) {
+            objects = mem_realloc(objects == few ? NULL : objects, count * sizeof(*objects));
+            room = count;
+            continue;
+        }
+        for (size_t i = 0; i < count; i++)
+            free_object(objects[i]);
+        position = next;
+    }
+    if (objects != few)
+        mem_free(objects);
+    table_destroy(db->table);
+    mem_free(db->dirty.items);
+    mem_free(db);
+}
+
+struct keyspace *ks_create_keyspace(const struct keyspace_options *options)
+{
+    CHECK(options->db_count >= 1);
+    CHECK(options->db_count <= KEYSPACE_DBS_MAX);
+    struct keyspace *ks = mem_calloc(1, sizeof(*ks));
+    ks->db_count = options->db_count;
+    ks->dbs = mem_calloc(ks->db_count, sizeof(*ks->dbs));
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        ks->dbs[i] = db_create(i);
+    ks->next_db_id = ks->db_count;
+    ks->next_object_id = 1;
+    ks->hash_seed = options->hash_seed;
+    ks->inline_bytes_max = INLINE_BYTES_MAX;
+    ks->large_bytes_min = options->large_bytes_min;
+    ks->random = options->hash_seed | 1;
+    ks->hints = expire_hints_create();
+    return ks;
+}
+
+void ks_destroy_keyspace(struct keyspace *ks)
+{
+    if (ks == NULL)
+        return;
+    ks_release_parked(ks);
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        db_destroy(ks->dbs[i]);
+    mem_free(ks->dbs);
+    mem_free(ks->retired);
+    mem_free(ks->retired_dbs);
+    mem_free(ks->parked);
+    expire_hints_destroy(ks->hints);
+    mem_free(ks);
+}
+
+struct db *ks_db(struct keyspace *ks, uint32_t number)
+{
+    CHECK(number < ks->db_count);
+    return ks->dbs[number];
+}
+
+uint32_t ks_db_count(const struct keyspace *ks)
+{
+    return ks->db_count;
+}
+
+struct db *ks_db_by_id(struct keyspace *ks, uint32_t id)
+{
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        if (ks->dbs[i]->id == id)
+            return ks->dbs[i];
+    return NULL;
+}
+
+/* ---- Lookups ---------------------------------------------------------------------------------- */
+
+void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out)
+{
+    out->key = key;
+    out->db = db;
+    out->flags = 0;
+    out->position = record_position(ks->hash_seed, key);
+    out->object = table_find(db->table, out->position, key);
+    out->generation = ks->generation;
+}
+
+struct object *ks_lookup(struct keyspace *ks, struct keyref *ref)
+{
+    if (__builtin_expect(ref->generation != ks->generation, 0)) {
+        ref->object = table_find(ref->db->table, ref->position, ref->key);
+        ref->generation = ks->generation;
+    }
+    return ref->object;
+}
+
+static void follow(struct keyspace *ks, struct keyref *ref, struct object *o)
+{
+    ks->generation++;
+    ref->object = o;
+    ref->generation = ks->generation;
+}
+
+/* ---- Accounting ------------------------------------------------------------------------------- */
+
+size_t ks_object_bytes(const struct object *o)
+{
+    return mem_usable_size(o) + object_value_bytes(o);
+}
+
+size_t ks_bytes(const struct keyspace *ks)
+{
+    size_t bytes = ks->object_bytes;
+    for (uint32_t i = 0; i < ks->db_count; i++) {
+        const struct db *db = ks->dbs[i];
+        if (table_count(db->table) != 0)
+            bytes += table_bytes(db->table);
+        bytes += db->dirty.capacity * sizeof(*db->dirty.items);
+    }
+    return bytes;
+}
+
+size_t ks_dirty_bytes(const struct keyspace *ks)
+{
+    return ks->dirty_bytes;
+}
+
+static size_t dirty_weight(const struct object *o)
+{
+    return OBJECT_HEADER_BYTES + o->key_len +
+           (o->encoding == ENCODING_INLINE ? o->value.inline_len : object_value_dirty_bytes(o));
+}
+
+static void add_dirty_bytes(struct keyspace *ks, struct db *db, size_t bytes)
+{
+    db->dirty.bytes += bytes;
+    ks->dirty_bytes += bytes;
+}
+
+static void sub_dirty_bytes(struct keyspace *ks, struct db *db, size_t bytes)
+{
+    if (bytes > db->dirty.bytes)
+        bytes = db->dirty.bytes;
+    db->dirty.bytes -= bytes;
+    ks->dirty_bytes -= bytes;
+}
+
+static void add_object_bytes(struct keyspace *ks, struct db *db, size_t bytes)
+{
+    db->object_bytes += bytes;
+    ks->object_bytes += bytes;
+}
+
+static void sub_object_bytes(struct keyspace *ks, struct db *db, size_t bytes)
+{
+    DCHECK(db->object_bytes >= bytes);
+    db->object_bytes -= bytes;
+    ks->object_bytes -= bytes;
+}
+
+/* ---- States ----------------------------------------------------------------------------------- */
+
+/* Before any change: saves the pre-image for a running cut and enters the dirty list. */
+static void make_dirty(struct keyspace *ks, struct db *db, struct object *o)
+{
+    if (__builtin_expect(o->state == OBJECT_DIRTY, 1))
+        return;
+    if (o->state == OBJECT_PENDING)
+        cut_encode_now(ks->cut, db, o); /* becomes clean, or leaving */
+    if (o->state == OBJECT_LEAVING)
+        cut_keep_tombstone(ks->cut, o); /* out of its list */
+    o->state = OBJECT_DIRTY;
+    object_list_push(&db->dirty, o);
+    add_dirty_bytes(ks, db, dirty_weight(o));
+}
+
+void ks_change_begin(struct keyspace *ks, struct db *db, struct object *o)
+{
+    CHECK(object_is_live(o));
+    make_dirty(ks, db, o);
+    if (o->encoding <= ENCODING_INLINE) {
+        ks->change_value_bytes = 0;
+        ks->change_dirty_bytes = 0;
+        return;
+    }
+    ks->change_value_bytes = object_value_bytes(o);
+    ks->change_dirty_bytes = object_value_dirty_bytes(o);
+}
+
+void ks_change_end(struct keyspace *ks, struct db *db, struct object *o)
+{
+    size_t value_bytes = 0;
+    size_t dirty_bytes = 0;
+    if (o->encoding > ENCODING_INLINE) {
+        value_bytes = object_value_bytes(o);
+        dirty_bytes = object_value_dirty_bytes(o);
+    }
+    if (value_bytes != ks->change_value_bytes) {
+        sub_object_bytes(ks, db, ks->change_value_bytes);
+        add_object_bytes(ks, db, value_bytes);
+    }
+    if (dirty_bytes > ks->change_dirty_bytes)
+        add_dirty_bytes(ks, db, dirty_bytes - ks->change_dirty_bytes);
+    else if (dirty_bytes < ks->change_dirty_bytes)
+        sub_dirty_bytes(ks, db, ks->change_dirty_bytes - dirty_bytes);
+}
+
+void ks_retire_object(struct keyspace *ks, enum object_type type, uint64_t object_id)
+{
+    if (ks->retired_count == ks->retired_capacity) {
+        ks->retired_capacity = ks->retired_capacity == 0 ? 64 : ks->retired_capacity * 2;
+        ks->retired = mem_realloc(ks->retired, ks->retired_capacity * sizeof(*ks->retired));
+    }
+    ks->retired[ks->retired_count++] =
+        (struct retired_object){.object_id = object_id, .type = (uint8_t)type};
+}
+
+uint64_t ks_new_object_id(struct keyspace *ks)
+{
+    return ks->next_object_id++;
+}
+
+/* Takes the value out of a dirty object and frees it, in the background if that takes long. */
+static void release_value(struct keyspace *ks, struct db *db, struct object *o)
+{
+    if (o->encoding > ENCODING_INLINE) {
+        sub_object_bytes(ks, db, object_value_bytes(o));
+        sub_dirty_bytes(ks, db, object_value_dirty_bytes(o));
+        if (o->large)
+            ks_retire_object(ks, o->type, object_large_id(o));
+        if (object_value_is_expensive(o) && ks->reclaim_value != NULL)
+            ks->reclaim_value(ks->reclaim_arg, o->type, o->encoding, o->value.pointer);
+        else
+            object_value_free(o->type, o->encoding, o->value.pointer);
+    }
+    o->value.pointer = NULL;
+    o->encoding = ENCODING_NONE;
+    o->large = 0;
+    o->raw = 0;
+}
+
+static void clear_expire(struct db *db, struct object *o)
+{
+    if (object_has_expire(o)) {
+        db->resident_expires--;
+        o->expire_at_ms = OBJECT_NO_EXPIRE;
+    }
+    o->expire_new = 0;
+}
+
+/* Moves an object into an allocation with room for `inline_len` bytes if its own does not suit. */
+static struct object *fit_allocation(struct keyspace *ks, struct keyref *ref, struct object *o,
+                                     size_t inline_len)
+{
+    size_t wanted = OBJECT_HEADER_BYTES + o->key_len + inline_len;
+    size_t have = mem_usable_size(o);
+    if (__builtin_expect(wanted <= have && (wanted >= have / 2 || have <= 96), 1))
+        return o;
+    struct object *moved = mem_realloc(o, wanted);
+    sub_object_bytes(ks, ref->db, have);
+    add_object_bytes(ks, ref->db, mem_usable_size(moved));
+    CHECK(moved->state == OBJECT_DIRTY);
+    if (moved == o)
+        return o;
+    table_replace(ref->db->table, o, moved);
+    ref->db->dirty.items[moved->list_index] = moved;
+    follow(ks, ref, moved);
+    return moved;
+}
+
+struct object *ks_resize_inline(struct keyspace *ks, struct keyref *ref, size_t inline_len)
+{
+    struct object *o = ks_lookup(ks, ref);
+    CHECK(o->encoding <= ENCODING_INLINE);
+    return fit_allocation(ks, ref, o, inline_len);
+}
+
+static struct object *new_object(struct keyspace *ks, struct keyref *ref, size_t inline_len)
+{
+    struct object *o = mem_alloc(OBJECT_HEADER_BYTES + ref->key.len + inline_len);
+    memset(o, 0, OBJECT_HEADER_BYTES);
+    o->position = ref->position;
+    o->expire_at_ms = OBJECT_NO_EXPIRE;
+    o->key_len = (uint32_t)ref->key.len;
+    memcpy(o->key, ref->key.data, ref->key.len);
+    o->access = ks->clock.lfu ? 0 : ks->clock.seconds;
+    if (ks->clock.lfu)
+        ks_touch_lfu(ks, o);
+    table_insert(ref->db->table, o);
+    add_object_bytes(ks, ref->db, mem_usable_size(o));
+    follow(ks, ref, o);
+    return o;
+}
+
+/* Makes `ref` a dirty live object of `type` without value, with room for an inline one. */
+static struct object *make_object(struct keyspace *ks, struct keyref *ref, enum object_type type,
+                                  size_t inline_len)
+{
+    struct db *db = ref->db;
+    struct object *o = ks_lookup(ks, ref);
+    if (o == NULL) {
+        o = new_object(ks, ref, inline_len);
+        o->type = (uint8_t)type;
+        make_dirty(ks, db, o);
+        db->resident++;
+        if (db->cold_count != 0 && (ref->flags & KEYREF_BLIND) != 0)
+            loader_resolve(ks->loader, db, o);
+        return o;
+    }
+    make_dirty(ks, db, o);
+    if (object_is_live(o)) {
+        release_value(ks, db, o);
+        clear_expire(db, o);
+    } else {
+        db->resident++;
+    }
+    o->type = (uint8_t)type;
+    return fit_allocation(ks, ref, o, inline_len);
+}
+
+struct object *ks_create(struct keyspace *ks, struct keyref *ref, enum object_type type)
+{
+    struct object *o = make_object(ks, ref, type, 0);
+    o->encoding = ENCODING_NONE;
+    return o;
+}
+
+static bool is_integer_text(struct bytes value, int64_t *out)
+{
+    if (value.len == 0 || value.len > INTEGER_TEXT_LEN_MAX)
+        return false;
+    uint8_t first = value.data[0];
+    return (first == '-' || (first >= '0' && first <= '9')) && number_parse_i64(value, out);
+}
+
+struct object *ks_set_string(struct keyspace *ks, struct keyref *ref, struct bytes value)
+{
+    int64_t integer = 0;
+    if (is_integer_text(value, &integer)) {
+        struct object *o = make_object(ks, ref, OBJECT_STRING, 0);
+        o->encoding = ENCODING_INT;
+        o->value.integer = integer;
+        return o;
+    }
+    if (value.len <= ks->inline_bytes_max) {
+        struct object *o = make_object(ks, ref, OBJECT_STRING, value.len);
+        o->encoding = ENCODING_INLINE;
+        o->value.inline_len = value.len;
+        memcpy(o->key + o->key_len, value.data, value.len);
+        return o;
+    }
+    struct object *o = make_object(ks, ref, OBJECT_STRING, 0);
+    ks_change_begin(ks, ref->db, o);
+    uint64_t object_id = value.len >= ks->large_bytes_min ? ks_new_object_id(ks) : 0;
+    string_init_long(o, value, object_id);
+    ks_change_end(ks, ref->db, o);
+    return o;
+}
+
+static void drop_object(struct keyspace *ks, struct db *db, struct object *o)
+{
+    table_remove(db->table, o);
+    sub_object_bytes(ks, db, mem_usable_size(o));
+    mem_free(o);
+    ks->generation++;
+}
+
+void ks_delete(struct keyspace *ks, struct keyref *ref)
+{
+    struct db *db = ref->db;
+    struct object *o = ks_lookup(ks, ref);
+    CHECK(o != NULL);
+    CHECK(object_is_live(o));
+    make_dirty(ks, db, o);
+    release_value(ks, db, o);
+    clear_expire(db, o);
+    db->resident--;
+    bool on_disk = o->disk_type != OBJECT_NONE || o->unresolved ||
+                   o->cut_epoch > ks->applied_epoch || loader_is_loading(ks->loader, db, o);
+    if (on_disk) {
+        o->type = OBJECT_NONE;
+        o->probation = 0;
+        o = fit_allocation(ks, ref, o, 0);
+        return;
+    }
+    sub_dirty_bytes(ks, db, dirty_weight(o));
+    object_list_remove(&db->dirty, o);
+    drop_object(ks, db, o);
+    ref->object = NULL;
+    ref->generation = ks->generation;
+}
+
+void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t expire_at_ms)
+{
+    CHECK(object_is_live(o));
+    int64_t old = o->expire_at_ms;
+    if (expire_at_ms < 0 && expire_at_ms != OBJECT_NO_EXPIRE)
+        expire_at_ms = 0;
+    if (old == expire_at_ms)
+        return;
+    make_dirty(ks, db, o);
+    if (expire_at_ms == OBJECT_NO_EXPIRE) {
+        clear_expire(db, o);
+        return;
+    }
+    if (old == OBJECT_NO_EXPIRE)
+        db->resident_expires++;
+    o->expire_at_ms = expire_at_ms;
+    if (old == OBJECT_NO_EXPIRE || expire_at_ms < old) {
+        o->expire_new = 1;
+        expire_hint(ks, db, o);
+    }
+}
+
+void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
+{
+    struct object *source = ks_lookup(ks, from);
+    CHECK(source != NULL);
+    CHECK(object_is_live(source));
+    make_dirty(ks, from->db, source);
+    size_t inline_len = source->encoding == ENCODING_INLINE ? source->value.inline_len : 0;
+    struct object *target = make_object(ks, to, source->type, inline_len);
+    target->encoding = source->encoding;
+    target->value = source->value;
+    target->large = source->large;
+    target->raw = source->raw;
+    target->access = source->access;
+    if (inline_len != 0)
+        memcpy(target->key + target->key_len, source->key + source->key_len, inline_len);
+    if (source->encoding > ENCODING_INLINE) {
+        size_t bytes = object_value_bytes(source);
+        size_t dirty = object_value_dirty_bytes(source);
+        sub_object_bytes(ks, from->db, bytes);
+        add_object_bytes(ks, to->db, bytes);
+        sub_dirty_bytes(ks, from->db, dirty);
+        add_dirty_bytes(ks, to->db, dirty);
+    }
+    int64_t expire_at_ms = source->expire_at_ms;
+    source->encoding = ENCODING_NONE;
+    source->value.pointer = NULL;
+    source->large = 0;
+    ks_delete(ks, from);
+    (void)ks_lookup(ks, to);
+    if (expire_at_ms != OBJECT_NO_EXPIRE)
+        ks_set_expire(ks, to->db, to->object, expire_at_ms);
+}
+
+/* ---- Whole databases -------------------------------------------------------------------------- */
+
+void ks_release_parked(struct keyspace *ks)
+{
+    for (size_t i = 0; i < ks->parked_count; i++) {
+        if (ks->reclaim_db != NULL)
+            ks->reclaim_db(ks->reclaim_arg, ks->parked[i]);
+        else
+            db_destroy(ks->parked[i]);
+    }
+    ks->parked_count = 0;
+}
+
+static void park(struct keyspace *ks, struct db *db)
+{
+    if (ks->parked_count == ks->parked_capacity) {
+        ks->parked_capacity = ks->parked_capacity == 0 ? 16 : ks->parked_capacity * 2;
+        ks->parked = mem_realloc(ks->parked, ks->parked_capacity * sizeof(struct db *));
+    }
+    ks->parked[ks->parked_count++] = db;
+}
+
+static void retire_db(struct keyspace *ks, uint32_t id)
+{
+    if (ks->retired_db_count == ks->retired_db_capacity) {
+        ks->retired_db_capacity = ks->retired_db_capacity == 0 ? 16 : ks->retired_db_capacity * 2;
+        ks->retired_dbs =
+            mem_realloc(ks->retired_dbs, ks->retired_db_capacity * sizeof(*ks->retired_dbs));
+    }
+    ks->retired_dbs[ks->retired_db_count++] = id;
+}
+
+/* The elements of resident large objects are not under the database's id: retire them one by one.
+ * Those of cold large objects are found by the flusher, from the records it drops. */
+void ks_flush_db(struct keyspace *ks, uint32_t number)
+{
+    struct db *old = ks_db(ks, number);
+    if (table_count(old->table) == 0 && old->cold_count == 0)
+        return;
+    struct db *db = db_create(ks->next_db_id++);
+    CHECK(ks->next_db_id != RECORD_ELEMENT_DB_ID);
+    ks->dbs[number] = db;
+    ks->dbs_changed = true;
+    ks->object_bytes -= old->object_bytes;
+    ks->dirty_bytes -= old->dirty.bytes;
+    old->dirty.bytes = 0;
+    old->dirty.count = 0;
+    old->dirty.live = 0;
+    ks->generation++;
+    if (old->on_disk)
+        retire_db(ks, old->id);
+    park(ks, old);
+    if (ks->running_epoch == ks->applied_epoch)
+        ks_release_parked(ks);
+}
+
+void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b)
+{
+    struct db *db = ks_db(ks, a);
+    ks->dbs[a] = ks_db(ks, b);
+    ks->dbs[b] = db;
+    ks->dbs_changed = true;
+    ks->generation++;
+}
+
+/* ---- Between RAM and disk --------------------------------------------------------------------- */
+
+enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type,
+                       uint64_t position, struct bytes key, struct bytes value,
+                       struct object **out, struct err *err)
+{
+    struct record_header header;
+    struct bytes payload;
+    enum status st = record_header_decode(value, &header, &payload);
+    if (st != ST_OK)
+        return err_set(err, st, "record of a %s key in database id %u is damaged (%zu bytes)",
+                       object_type_name(type), db->id, value.len);
+    if (type != OBJECT_STRING)
+        return err_set(err, ST_UNSUPPORTED, "record of type %s in database id %u is not supported",
+                       object_type_name(type), db->id);
+    size_t inline_len = 0;
+    if (!header.large && header.encoding != RECORD_STRING_INT &&
+        payload.len <= ks->inline_bytes_max)
+        inline_len = payload.len;
+    struct object *o = mem_alloc(OBJECT_HEADER_BYTES + key.len + inline_len);
+    memset(o, 0, OBJECT_HEADER_BYTES);
+    o->position = position;
+    o->key_len = (uint32_t)key.len;
+    memcpy(o->key, key.data, key.len);
+    o->type = (uint8_t)type;
+    o->disk_type = (uint8_t)type & 15;
+    o->expire_at_ms = header.has_expire ? header.expire_at_ms : OBJECT_NO_EXPIRE;
+    o->disk_expire = header.has_expire;
+    o->probation = 1;
+    o->fresh = 1;
+    o->access = ks->clock.lfu ? 0 : ks->clock.seconds;
+    if (inline_len != 0) {
+        o->encoding = ENCODING_INLINE;
+        o->value.inline_len = inline_len;
+        o->raw = header.encoding == RECORD_STRING_RAW;
+        memcpy(o->key + o->key_len, payload.data, payload.len);
+    } else {
+        st = string_decode(o, &header, payload, err);
+        if (st != ST_OK) {
+            mem_free(o);
+            return st;
+        }
+    }
+    if (ks->clock.lfu)
+        ks_touch_lfu(ks, o);
+    table_insert(db->table, o);
+    add_object_bytes(ks, db, ks_object_bytes(o));
+    ks->generation++;
+    db->resident++;
+    if (db->cold[type] != 0) {
+        db->cold[type]--;
+        db->cold_count--;
+    }
+    if (header.has_expire) {
+        db->resident_expires++;
+        if (db->cold_expires != 0)
+            db->cold_expires--;
+    }
+    *out = o;
+    return ST_OK;
+}
+
+void ks_resolve(struct keyspace *ks, struct db *db, struct object *o, enum object_type type,
+                bool has_expire, bool large, uint64_t object_id)
+{
+    CHECK(o->unresolved);
+    o->unresolved = 0;
+    db->unresolved--;
+    if (type != OBJECT_NONE) {
+        CHECK(db->cold[type] != 0);
+        db->cold[type]--;
+        db->cold_count--;
+        if (has_expire && db->cold_expires != 0)
+            db->cold_expires--;
+        if (large)
+            ks_retire_object(ks, type, object_id);
+    }
+    if (o->cut_epoch > ks->applied_epoch && ks->cut != NULL &&
+        cut_resolved(ks->cut, db, o, type, has_expire))
+        return; /* the running cut has encoded it already: disk_type is what it will leave */
+    o->disk_type = (uint8_t)type & 15;
+    o->disk_expire = has_expire;
+}
+
+bool ks_can_demote(const struct keyspace *ks, const struct object *o)
+{
+    return o->state == OBJECT_CLEAN && object_is_live(o) && o->cut_epoch <= ks->applied_epoch &&
+           !o->unresolved;
+}
+
+void ks_demote(struct keyspace *ks, struct db *db, struct object *o)
+{
+    CHECK(ks_can_demote(ks, o));
+    CHECK(o->disk_type == o->type);
+    db->resident--;
+    db->cold[o->type]++;
+    db->cold_count++;
+    if (object_has_expire(o)) {
+        db->resident_expires--;
+        db->cold_expires++;
+    }
+    table_remove(db->table, o);
+    sub_object_bytes(ks, db, ks_object_bytes(o));
+    ks->generation++;
+    if (object_value_is_expensive(o) && ks->reclaim_value != NULL) {
+        ks->reclaim_value(ks->reclaim_arg, o->type, o->encoding, o->value.pointer);
+        mem_free(o);
+        return;
+    }
+    free_object(o);
+}
+
+void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o)
+{
+    CHECK(!object_is_live(o));
+    CHECK(o->state == OBJECT_LEAVING);
+    CHECK(!o->unresolved);
+    drop_object(ks, db, o);
+}
+
+/* ---- Access frequency ------------------------------------------------------------------------- */
+
+#define LFU_INITIAL 5
+
+void ks_touch_lfu(struct keyspace *ks, struct object *o)
+{
+    uint32_t minutes = ks->clock.seconds / 60 & 0xffff;
+    uint32_t counter = o->access & 0xff;
+    if (o->access == 0) {
+        o->access = minutes << 8 | LFU_INITIAL;
+        return;
+    }
+    uint32_t elapsed = (minutes - (o->access >> 8)) & 0xffff;
+    uint32_t periods = ks->clock.lfu_decay_minutes == 0 ? 0 : elapsed / ks->clock.lfu_decay_minutes;
+    counter = periods > counter ? 0 : counter - periods;
+    if (counter < 255) {
+        uint32_t base = counter > LFU_INITIAL ? counter - LFU_INITIAL : 0;
+        uint32_t odds = base * ks->clock.lfu_log_factor + 1;
+        if (ks_random(ks) % odds == 0)
+            counter++;
+    }
+    o->access = minutes << 8 | counter;
+}

@@ -1,0 +1,115 @@
+/* The inside of the keyspace, shared by the modules that move objects between RAM and disk: cut,
+ * loader, evict, expire, scan, recover. Nobody else includes it. Main thread. */
+#ifndef BASALT_STORAGE_KEYSPACE_INTERNAL_H
+#define BASALT_STORAGE_KEYSPACE_INTERNAL_H
+
+#include "storage/keyspace.h"
+#include "storage/table.h"
+
+struct cut;
+struct loader;
+struct expire_hints;
+
+/* An element range whose object is gone: dropped from disk with the next cut. */
+struct retired_object {
+    uint64_t object_id;
+    uint8_t type; /* enum object_type */
+};
+
+struct keyspace {
+    struct access_clock clock; /* must be first: ks_touch is inline */
+
+    struct db **dbs; /* owned; by database number */
+    uint32_t db_count;
+    uint32_t next_db_id;
+    uint64_t next_object_id;
+    uint64_t hash_seed;
+
+    size_t object_bytes; /* all objects and tombstones */
+    size_t dirty_bytes;  /* what the next cut will have to write, about */
+    size_t change_value_bytes, change_dirty_bytes; /* between ks_change_begin and ks_change_end */
+    size_t inline_bytes_max; /* longer strings are held outside the object */
+    size_t large_bytes_min;  /* longer strings are chunked */
+    uint32_t generation; /* changes whenever an object leaves, moves or enters the table */
+
+    uint64_t random; /* state of a small generator (evict, LFU) */
+
+    /* The cut in flight (cut.c). */
+    struct cut *cut;
+    uint32_t applied_epoch; /* the last cut that is in RocksDB */
+    uint32_t running_epoch; /* the cut being made, or applied_epoch */
+
+    struct loader *loader; /* resolves blind overwrites; protects keys being loaded */
+
+    /* Leftovers on disk, to be dropped by the next cut. */
+    struct retired_object *retired; /* owned vector */
+    size_t retired_count, retired_capacity;
+    uint32_t *retired_dbs; /* owned vector of database ids */
+    size_t retired_db_count, retired_db_capacity;
+    /* Databases emptied while their objects were still part of the running cut. */
+    struct db **parked; /* owned vector */
+    size_t parked_count, parked_capacity;
+    bool dbs_changed; /* the table of databases differs from the last cut's */
+
+    /* Near deadlines of keys that the expires family may not know yet (expire.c). */
+    struct expire_hints *hints;
+
+    /* Called with memory that is expensive to free: a value, or a whole database. */
+    void (*reclaim_value)(void *arg, enum object_type type, enum object_encoding encoding,
+                          void *value);
+    void (*reclaim_db)(void *arg, struct db *db);
+    void *reclaim_arg;
+};
+
+struct keyspace_options {
+    uint32_t db_count; /* 1..KEYSPACE_DBS_MAX */
+    uint64_t hash_seed;
+    size_t large_bytes_min; /* large-object-threshold */
+};
+
+#define KEYSPACE_DBS_MAX 65535
+
+struct keyspace *ks_create_keyspace(const struct keyspace_options *options);
+/* Frees everything. */
+void ks_destroy_keyspace(struct keyspace *ks);
+
+struct db *db_create(uint32_t id);
+/* Frees the database with its objects. Any thread, once nobody else knows it. */
+void db_destroy(struct db *db);
+/* The database with this id, or NULL. */
+struct db *ks_db_by_id(struct keyspace *ks, uint32_t id);
+
+/* ---- Lists of objects. */
+void object_list_push(struct object_list *list, struct object *o);
+void object_list_remove(struct object_list *list, struct object *o);
+
+/* ---- For the loader: puts a record that was read into the table, as a clean object. The key must
+ * not be in the table. `value` is the record's value. ST_CORRUPT names what is wrong. */
+MUST_USE enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type,
+                                uint64_t position, struct bytes key, struct bytes value,
+                                struct object **out, struct err *err);
+/* What the disk holds for an object written blindly: `type` (OBJECT_NONE: nothing). */
+void ks_resolve(struct keyspace *ks, struct db *db, struct object *o, enum object_type type,
+                bool has_expire, bool large, uint64_t object_id);
+/* ---- For eviction: whether an object may leave RAM now, and its leaving. */
+bool ks_can_demote(const struct keyspace *ks, const struct object *o);
+void ks_demote(struct keyspace *ks, struct db *db, struct object *o);
+/* ---- For cuts: a tombstone whose deletion has been applied. */
+void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o);
+/* Frees the databases parked during a cut. */
+void ks_release_parked(struct keyspace *ks);
+void ks_retire_object(struct keyspace *ks, enum object_type type, uint64_t object_id);
+uint64_t ks_new_object_id(struct keyspace *ks);
+
+/* xorshift; not for secrets. */
+static inline uint64_t ks_random(struct keyspace *ks)
+{
+    uint64_t x = ks->random;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    ks->random = x;
+    return x * 0x2545F4914F6CDD1DULL;
+}
+
+#endif
