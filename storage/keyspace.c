@@ -3,9 +3,9 @@
 
 #include "codec/check.h"
 #include "codec/mem.h"
-#include "codec/number.h"
 #include "codec/record.h"
 #include "storage/cut.h"
+#include "storage/evict.h"
 #include "storage/expire.h"
 #include "storage/loader.h"
 #include "storage/object_value.h"
@@ -13,13 +13,12 @@
 
 #include <stddef.h>
 
-#define INLINE_BYTES_MAX     448 /* objects up to jemalloc's 512-byte class */
-#define INTEGER_TEXT_LEN_MAX 20
-#define OBJECT_HEADER_BYTES  offsetof(struct object, key)
+#define OBJECT_HEADER_BYTES offsetof(struct object, key)
 
-_Static_assert(OBJECT_HEADER_BYTES == 44, "the object's header is packed");
+_Static_assert(OBJECT_HEADER_BYTES <= 48, "the object's header is packed");
 
-/* ---- Lists ------------------------------------------------------------------------------------ */
+/* ---- Lists ------------------------------------------------------------------------------------
+ */
 
 void object_list_push(struct object_list *list, struct object *o)
 {
@@ -44,7 +43,8 @@ void object_list_remove(struct object_list *list, struct object *o)
         list->items[o->list_index] = NULL;
 }
 
-/* ---- Databases -------------------------------------------------------------------------------- */
+/* ---- Databases --------------------------------------------------------------------------------
+ */
 
 struct db *db_create(uint32_t id)
 {
@@ -56,8 +56,12 @@ struct db *db_create(uint32_t id)
 
 static void free_object(struct object *o)
 {
-    if (o->encoding > ENCODING_INLINE)
-        object_value_free(o->type, o->encoding, o->value.pointer);
+    if (o->encoding > ENCODING_INLINE) {
+        object_free_fn *free_fn = NULL;
+        void *value = object_value_take(o, &free_fn);
+        if (value != NULL)
+            free_fn(value);
+    }
     mem_free(o);
 }
 
@@ -88,6 +92,12 @@ void db_destroy(struct db *db)
     mem_free(db);
 }
 
+static uint64_t new_object_id(void *arg)
+{
+    struct keyspace *ks = arg;
+    return ks->next_object_id++;
+}
+
 struct keyspace *ks_create_keyspace(const struct keyspace_options *options)
 {
     CHECK(options->db_count >= 1);
@@ -100,8 +110,11 @@ struct keyspace *ks_create_keyspace(const struct keyspace_options *options)
     ks->next_db_id = ks->db_count;
     ks->next_object_id = 1;
     ks->hash_seed = options->hash_seed;
-    ks->inline_bytes_max = INLINE_BYTES_MAX;
-    ks->large_bytes_min = options->large_bytes_min;
+    ks->string_rules = (struct string_rules){.large_bytes = options->large_bytes,
+                                             .chunk_bytes = RECORD_CHUNK_BYTES,
+                                             .new_id = new_object_id,
+                                             .arg = ks};
+    ks->dirty_state = OBJECT_DIRTY_A;
     ks->random = options->hash_seed | 1;
     ks->hints = expire_hints_create();
     return ks;
@@ -141,7 +154,8 @@ struct db *ks_db_by_id(struct keyspace *ks, uint32_t id)
     return NULL;
 }
 
-/* ---- Lookups ---------------------------------------------------------------------------------- */
+/* ---- Lookups ----------------------------------------------------------------------------------
+ */
 
 void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out)
 {
@@ -169,7 +183,8 @@ static void follow(struct keyspace *ks, struct keyref *ref, struct object *o)
     ref->generation = ks->generation;
 }
 
-/* ---- Accounting ------------------------------------------------------------------------------- */
+/* ---- Accounting -------------------------------------------------------------------------------
+ */
 
 size_t ks_object_bytes(const struct object *o)
 {
@@ -226,18 +241,21 @@ static void sub_object_bytes(struct keyspace *ks, struct db *db, size_t bytes)
     ks->object_bytes -= bytes;
 }
 
-/* ---- States ----------------------------------------------------------------------------------- */
+/* ---- States -----------------------------------------------------------------------------------
+ */
 
 /* Before any change: saves the pre-image for a running cut and enters the dirty list. */
 static void make_dirty(struct keyspace *ks, struct db *db, struct object *o)
 {
-    if (__builtin_expect(o->state == OBJECT_DIRTY, 1))
+    if (__builtin_expect(o->state == ks->dirty_state, 1))
         return;
-    if (o->state == OBJECT_PENDING)
+    if (o->state == OBJECT_LEAVING)
+        cut_keep_tombstone(ks->cut, db, o); /* out of its list */
+    else if (o->state != OBJECT_CLEAN)
         cut_encode_now(ks->cut, db, o); /* becomes clean, or leaving */
     if (o->state == OBJECT_LEAVING)
-        cut_keep_tombstone(ks->cut, o); /* out of its list */
-    o->state = OBJECT_DIRTY;
+        cut_keep_tombstone(ks->cut, db, o);
+    o->state = ks->dirty_state;
     object_list_push(&db->dirty, o);
     add_dirty_bytes(ks, db, dirty_weight(o));
 }
@@ -283,9 +301,17 @@ void ks_retire_object(struct keyspace *ks, enum object_type type, uint64_t objec
         (struct retired_object){.object_id = object_id, .type = (uint8_t)type};
 }
 
-uint64_t ks_new_object_id(struct keyspace *ks)
+static void free_value(struct keyspace *ks, struct object *o)
 {
-    return ks->next_object_id++;
+    bool is_long = object_value_free_is_long(o);
+    object_free_fn *free_fn = NULL;
+    void *value = object_value_take(o, &free_fn);
+    if (value == NULL)
+        return;
+    if (is_long && ks->reclaim_value != NULL)
+        ks->reclaim_value(ks->reclaim_arg, free_fn, value);
+    else
+        free_fn(value);
 }
 
 /* Takes the value out of a dirty object and frees it, in the background if that takes long. */
@@ -296,10 +322,7 @@ static void release_value(struct keyspace *ks, struct db *db, struct object *o)
         sub_dirty_bytes(ks, db, object_value_dirty_bytes(o));
         if (o->large)
             ks_retire_object(ks, o->type, object_large_id(o));
-        if (object_value_is_expensive(o) && ks->reclaim_value != NULL)
-            ks->reclaim_value(ks->reclaim_arg, o->type, o->encoding, o->value.pointer);
-        else
-            object_value_free(o->type, o->encoding, o->value.pointer);
+        free_value(ks, o);
     }
     o->value.pointer = NULL;
     o->encoding = ENCODING_NONE;
@@ -327,7 +350,7 @@ static struct object *fit_allocation(struct keyspace *ks, struct keyref *ref, st
     struct object *moved = mem_realloc(o, wanted);
     sub_object_bytes(ks, ref->db, have);
     add_object_bytes(ks, ref->db, mem_usable_size(moved));
-    CHECK(moved->state == OBJECT_DIRTY);
+    CHECK(moved->state == ks->dirty_state);
     if (moved == o)
         return o;
     table_replace(ref->db->table, o, moved);
@@ -393,36 +416,34 @@ struct object *ks_create(struct keyspace *ks, struct keyref *ref, enum object_ty
     return o;
 }
 
-static bool is_integer_text(struct bytes value, int64_t *out)
+const struct string_rules *ks_string_rules(const struct keyspace *ks)
 {
-    if (value.len == 0 || value.len > INTEGER_TEXT_LEN_MAX)
-        return false;
-    uint8_t first = value.data[0];
-    return (first == '-' || (first >= '0' && first <= '9')) && number_parse_i64(value, out);
+    return &ks->string_rules;
+}
+
+/* Gives a fresh object its value and accounts for what lies outside of it. */
+static void account_value(struct keyspace *ks, struct db *db, struct object *o)
+{
+    if (o->encoding <= ENCODING_INLINE)
+        return;
+    add_object_bytes(ks, db, object_value_bytes(o));
+    add_dirty_bytes(ks, db, object_value_dirty_bytes(o));
+}
+
+struct object *ks_store_string(struct keyspace *ks, struct keyref *ref,
+                               const struct string_plan *plan)
+{
+    struct object *o = make_object(ks, ref, OBJECT_STRING, plan->inline_len);
+    string_fill(o, plan, &ks->string_rules);
+    account_value(ks, ref->db, o);
+    return o;
 }
 
 struct object *ks_set_string(struct keyspace *ks, struct keyref *ref, struct bytes value)
 {
-    int64_t integer = 0;
-    if (is_integer_text(value, &integer)) {
-        struct object *o = make_object(ks, ref, OBJECT_STRING, 0);
-        o->encoding = ENCODING_INT;
-        o->value.integer = integer;
-        return o;
-    }
-    if (value.len <= ks->inline_bytes_max) {
-        struct object *o = make_object(ks, ref, OBJECT_STRING, value.len);
-        o->encoding = ENCODING_INLINE;
-        o->value.inline_len = value.len;
-        memcpy(o->key + o->key_len, value.data, value.len);
-        return o;
-    }
-    struct object *o = make_object(ks, ref, OBJECT_STRING, 0);
-    ks_change_begin(ks, ref->db, o);
-    uint64_t object_id = value.len >= ks->large_bytes_min ? ks_new_object_id(ks) : 0;
-    string_init_long(o, value, object_id);
-    ks_change_end(ks, ref->db, o);
-    return o;
+    struct string_plan plan;
+    string_plan(&ks->string_rules, value, &plan);
+    return ks_store_string(ks, ref, &plan);
 }
 
 static void drop_object(struct keyspace *ks, struct db *db, struct object *o)
@@ -486,34 +507,39 @@ void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
     CHECK(source != NULL);
     CHECK(object_is_live(source));
     make_dirty(ks, from->db, source);
-    size_t inline_len = source->encoding == ENCODING_INLINE ? source->value.inline_len : 0;
-    struct object *target = make_object(ks, to, source->type, inline_len);
-    target->encoding = source->encoding;
-    target->value = source->value;
-    target->large = source->large;
-    target->raw = source->raw;
-    target->access = source->access;
-    if (inline_len != 0)
-        memcpy(target->key + target->key_len, source->key + source->key_len, inline_len);
+    struct string_plan plan;
+    string_plan_like(source, &plan);
+    struct object *target = make_object(ks, to, source->type, plan.inline_len);
     if (source->encoding > ENCODING_INLINE) {
-        size_t bytes = object_value_bytes(source);
-        size_t dirty = object_value_dirty_bytes(source);
-        sub_object_bytes(ks, from->db, bytes);
-        add_object_bytes(ks, to->db, bytes);
-        sub_dirty_bytes(ks, from->db, dirty);
-        add_dirty_bytes(ks, to->db, dirty);
+        sub_object_bytes(ks, from->db, object_value_bytes(source));
+        sub_dirty_bytes(ks, from->db, object_value_dirty_bytes(source));
     }
+    string_move(target, source);
+    account_value(ks, to->db, target);
+    target->access = source->access;
     int64_t expire_at_ms = source->expire_at_ms;
-    source->encoding = ENCODING_NONE;
-    source->value.pointer = NULL;
-    source->large = 0;
     ks_delete(ks, from);
-    (void)ks_lookup(ks, to);
     if (expire_at_ms != OBJECT_NO_EXPIRE)
-        ks_set_expire(ks, to->db, to->object, expire_at_ms);
+        ks_set_expire(ks, to->db, ks_lookup(ks, to), expire_at_ms);
 }
 
-/* ---- Whole databases -------------------------------------------------------------------------- */
+struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *to)
+{
+    struct object *source = ks_lookup(ks, from);
+    CHECK(source != NULL);
+    CHECK(object_is_live(source));
+    struct string_plan plan;
+    string_plan_like(source, &plan);
+    struct object *target = make_object(ks, to, source->type, plan.inline_len);
+    string_copy(target, source, &ks->string_rules);
+    account_value(ks, to->db, target);
+    if (object_has_expire(source))
+        ks_set_expire(ks, to->db, target, source->expire_at_ms);
+    return target;
+}
+
+/* ---- Whole databases --------------------------------------------------------------------------
+ */
 
 void ks_release_parked(struct keyspace *ks)
 {
@@ -564,6 +590,7 @@ void ks_flush_db(struct keyspace *ks, uint32_t number)
     ks->generation++;
     if (old->on_disk)
         retire_db(ks, old->id);
+    old->parked = true;
     park(ks, old);
     if (ks->running_epoch == ks->applied_epoch)
         ks_release_parked(ks);
@@ -578,11 +605,11 @@ void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b)
     ks->generation++;
 }
 
-/* ---- Between RAM and disk --------------------------------------------------------------------- */
+/* ---- Between RAM and disk ---------------------------------------------------------------------
+ */
 
-enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type,
-                       uint64_t position, struct bytes key, struct bytes value,
-                       struct object **out, struct err *err)
+enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type, uint64_t position,
+                       struct bytes key, struct bytes value, struct object **out, struct err *err)
 {
     struct record_header header;
     struct bytes payload;
@@ -593,38 +620,29 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
     if (type != OBJECT_STRING)
         return err_set(err, ST_UNSUPPORTED, "record of type %s in database id %u is not supported",
                        object_type_name(type), db->id);
-    size_t inline_len = 0;
-    if (!header.large && header.encoding != RECORD_STRING_INT &&
-        payload.len <= ks->inline_bytes_max)
-        inline_len = payload.len;
-    struct object *o = mem_alloc(OBJECT_HEADER_BYTES + key.len + inline_len);
+    struct string_plan plan;
+    st = string_plan_record(&header, payload, &plan);
+    if (st != ST_OK)
+        return err_set(err, st, "record of a string key in database id %u is damaged (%zu bytes)",
+                       db->id, value.len);
+    struct object *o = mem_alloc(OBJECT_HEADER_BYTES + key.len + plan.inline_len);
     memset(o, 0, OBJECT_HEADER_BYTES);
     o->position = position;
     o->key_len = (uint32_t)key.len;
     memcpy(o->key, key.data, key.len);
-    o->type = (uint8_t)type;
-    o->disk_type = (uint8_t)type & 15;
+    string_fill(o, &plan, &ks->string_rules);
+    o->disk_type = (uint8_t)type;
     o->expire_at_ms = header.has_expire ? header.expire_at_ms : OBJECT_NO_EXPIRE;
     o->disk_expire = header.has_expire;
     o->probation = 1;
     o->fresh = 1;
     o->access = ks->clock.lfu ? 0 : ks->clock.seconds;
-    if (inline_len != 0) {
-        o->encoding = ENCODING_INLINE;
-        o->value.inline_len = inline_len;
-        o->raw = header.encoding == RECORD_STRING_RAW;
-        memcpy(o->key + o->key_len, payload.data, payload.len);
-    } else {
-        st = string_decode(o, &header, payload, err);
-        if (st != ST_OK) {
-            mem_free(o);
-            return st;
-        }
-    }
     if (ks->clock.lfu)
         ks_touch_lfu(ks, o);
     table_insert(db->table, o);
     add_object_bytes(ks, db, ks_object_bytes(o));
+    if (ks->probation != NULL)
+        probation_push(ks->probation, db, o);
     ks->generation++;
     db->resident++;
     if (db->cold[type] != 0) {
@@ -658,19 +676,19 @@ void ks_resolve(struct keyspace *ks, struct db *db, struct object *o, enum objec
     if (o->cut_epoch > ks->applied_epoch && ks->cut != NULL &&
         cut_resolved(ks->cut, db, o, type, has_expire))
         return; /* the running cut has encoded it already: disk_type is what it will leave */
-    o->disk_type = (uint8_t)type & 15;
+    o->disk_type = (uint8_t)type;
     o->disk_expire = has_expire;
 }
 
-bool ks_can_demote(const struct keyspace *ks, const struct object *o)
+bool ks_can_demote(const struct keyspace *ks, const struct db *db, const struct object *o)
 {
     return o->state == OBJECT_CLEAN && object_is_live(o) && o->cut_epoch <= ks->applied_epoch &&
-           !o->unresolved;
+           !o->unresolved && !loader_is_loading(ks->loader, db, o);
 }
 
 void ks_demote(struct keyspace *ks, struct db *db, struct object *o)
 {
-    CHECK(ks_can_demote(ks, o));
+    CHECK(ks_can_demote(ks, db, o));
     CHECK(o->disk_type == o->type);
     db->resident--;
     db->cold[o->type]++;
@@ -682,12 +700,9 @@ void ks_demote(struct keyspace *ks, struct db *db, struct object *o)
     table_remove(db->table, o);
     sub_object_bytes(ks, db, ks_object_bytes(o));
     ks->generation++;
-    if (object_value_is_expensive(o) && ks->reclaim_value != NULL) {
-        ks->reclaim_value(ks->reclaim_arg, o->type, o->encoding, o->value.pointer);
-        mem_free(o);
-        return;
-    }
-    free_object(o);
+    if (o->encoding > ENCODING_INLINE)
+        free_value(ks, o);
+    mem_free(o);
 }
 
 void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o)
@@ -698,7 +713,8 @@ void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o)
     drop_object(ks, db, o);
 }
 
-/* ---- Access frequency ------------------------------------------------------------------------- */
+/* ---- Access frequency -------------------------------------------------------------------------
+ */
 
 #define LFU_INITIAL 5
 

@@ -5,7 +5,7 @@
  *   not in the table ── cold or absent: the disk knows (ks_is_absent tells what is known cheaply)
  *   CLEAN            ── resident, equals its record; may be demoted
  *   DIRTY            ── resident, changed since its last cut; in db->dirty
- *   PENDING          ── resident, part of the running cut and not encoded yet
+ *   PENDING          ── (the other dirty state) part of the running cut and not encoded yet
  *   LEAVING          ── a tombstone whose cut is being written
  *
  *   create/change ─► DIRTY ─cut begins─► PENDING ─encoded─► CLEAN (demotable once cut_epoch is
@@ -34,7 +34,8 @@
 
 struct keyspace;
 struct table;
-struct reclaim;
+struct string_plan;
+struct string_rules;
 
 /* A vector of objects; object->list_index is the place. */
 struct object_list {
@@ -47,19 +48,20 @@ struct object_list {
 
 /* A logical database. SWAPDB exchanges these between numbers. */
 struct db {
-    uint32_t id;         /* database id in record keys; never reused */
-    bool on_disk;        /* a record may have been written under this id */
-    struct table *table; /* owned: resident objects and tombstones */
-    size_t object_bytes; /* of all in the table */
-    uint64_t resident;   /* live objects in the table */
-    uint64_t resident_expires; /* of these, with expiry */
-    uint64_t unresolved;       /* objects and tombstones whose disk_type is not known yet */
+    uint32_t id;                      /* database id in record keys; never reused */
+    bool on_disk;                     /* a record may have been written under this id */
+    bool parked;                      /* emptied, kept for the running cut only */
+    struct table *table;              /* owned: resident objects and tombstones */
+    size_t object_bytes;              /* of all in the table */
+    uint64_t resident;                /* live objects in the table */
+    uint64_t resident_expires;        /* of these, with expiry */
+    uint64_t unresolved;              /* objects and tombstones whose disk_type is not known yet */
     uint64_t cold[OBJECT_TYPE_COUNT]; /* keys on disk and not in the table, per type */
     uint64_t cold_count;              /* their sum */
     uint64_t cold_expires;            /* of these, with expiry */
     uint64_t disk[OBJECT_TYPE_COUNT]; /* records on disk once the last cut is applied */
     uint64_t disk_expires;            /* of these, with expiry */
-    int64_t ttl_ms_average; /* running estimate by the active expiry cycle, for INFO */
+    int64_t ttl_ms_average;           /* running estimate by the active expiry cycle, for INFO */
     struct object_list dirty;
 };
 
@@ -108,6 +110,12 @@ void ks_change_end(struct keyspace *ks, struct db *db, struct object *o);
  * whether its absence is known or it is a blind overwrite (KEYREF_BLIND) to be resolved later.
  */
 struct object *ks_set_string(struct keyspace *ks, struct keyref *ref, struct bytes value);
+/* The same for a value whose holding has been planned already (types/string.h). plan->value must
+ * not point into the object that is replaced. */
+struct object *ks_store_string(struct keyspace *ks, struct keyref *ref,
+                               const struct string_plan *plan);
+/* How string values are held here, for the functions that change them in place. */
+const struct string_rules *ks_string_rules(const struct keyspace *ks);
 /* Creates an object with an empty value of `type`, or replaces what the key holds; the caller then
  * fills value and encoding between ks_change_begin and ks_change_end. The expiry is cleared. */
 struct object *ks_create(struct keyspace *ks, struct keyref *ref, enum object_type type);
@@ -121,6 +129,9 @@ void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t
 /* Moves a live object's value and expiry to another key (and database), replacing what it holds;
  * O(1) whatever the size. */
 void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to);
+/* Copies a live object, all of which is in RAM, with its expiry to another key, replacing what that
+ * holds. Large values share their pieces until one of the two changes. */
+struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *to);
 /* Empties a database in O(1): it gets a new id, the old one's data goes in the background. */
 void ks_flush_db(struct keyspace *ks, uint32_t number);
 void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b);

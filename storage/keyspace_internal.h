@@ -5,6 +5,7 @@
 
 #include "storage/keyspace.h"
 #include "storage/table.h"
+#include "storage/types/string.h"
 
 struct cut;
 struct loader;
@@ -25,11 +26,12 @@ struct keyspace {
     uint64_t next_object_id;
     uint64_t hash_seed;
 
-    size_t object_bytes; /* all objects and tombstones */
-    size_t dirty_bytes;  /* what the next cut will have to write, about */
+    size_t object_bytes;                           /* all objects and tombstones */
+    size_t dirty_bytes;                            /* what the next cut will have to write, about */
     size_t change_value_bytes, change_dirty_bytes; /* between ks_change_begin and ks_change_end */
-    size_t inline_bytes_max; /* longer strings are held outside the object */
-    size_t large_bytes_min;  /* longer strings are chunked */
+    struct string_rules string_rules;
+    uint8_t dirty_state; /* OBJECT_DIRTY_A or _B: what dirty means now */
+    int64_t now_ms;      /* wall clock, set once per tick */
     uint32_t generation; /* changes whenever an object leaves, moves or enters the table */
 
     uint64_t random; /* state of a small generator (evict, LFU) */
@@ -41,7 +43,7 @@ struct keyspace {
 
     struct loader *loader; /* resolves blind overwrites; protects keys being loaded */
 
-    /* Leftovers on disk, to be dropped by the next cut. */
+    /* Leftovers on disk, to be noted for the reaper by the next cut (reap.h). */
     struct retired_object *retired; /* owned vector */
     size_t retired_count, retired_capacity;
     uint32_t *retired_dbs; /* owned vector of database ids */
@@ -53,10 +55,10 @@ struct keyspace {
 
     /* Near deadlines of keys that the expires family may not know yet (expire.c). */
     struct expire_hints *hints;
+    struct probation *probation; /* newly loaded objects, oldest first (evict.c); may be NULL */
 
     /* Called with memory that is expensive to free: a value, or a whole database. */
-    void (*reclaim_value)(void *arg, enum object_type type, enum object_encoding encoding,
-                          void *value);
+    void (*reclaim_value)(void *arg, void (*free_fn)(void *value), void *value);
     void (*reclaim_db)(void *arg, struct db *db);
     void *reclaim_arg;
 };
@@ -64,7 +66,7 @@ struct keyspace {
 struct keyspace_options {
     uint32_t db_count; /* 1..KEYSPACE_DBS_MAX */
     uint64_t hash_seed;
-    size_t large_bytes_min; /* large-object-threshold */
+    size_t large_bytes; /* large-object-threshold */
 };
 
 #define KEYSPACE_DBS_MAX 65535
@@ -92,14 +94,13 @@ MUST_USE enum status ks_install(struct keyspace *ks, struct db *db, enum object_
 void ks_resolve(struct keyspace *ks, struct db *db, struct object *o, enum object_type type,
                 bool has_expire, bool large, uint64_t object_id);
 /* ---- For eviction: whether an object may leave RAM now, and its leaving. */
-bool ks_can_demote(const struct keyspace *ks, const struct object *o);
+bool ks_can_demote(const struct keyspace *ks, const struct db *db, const struct object *o);
 void ks_demote(struct keyspace *ks, struct db *db, struct object *o);
 /* ---- For cuts: a tombstone whose deletion has been applied. */
 void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o);
 /* Frees the databases parked during a cut. */
 void ks_release_parked(struct keyspace *ks);
 void ks_retire_object(struct keyspace *ks, enum object_type type, uint64_t object_id);
-uint64_t ks_new_object_id(struct keyspace *ks);
 
 /* xorshift; not for secrets. */
 static inline uint64_t ks_random(struct keyspace *ks)

@@ -1,5 +1,5 @@
-/* What depends on an object's type, for the modules that handle all types alike. A new type is added
- * to each switch here. */
+/* What depends on an object's type, for the modules that handle all types alike. A new type is
+ * added to each switch here. */
 #include "storage/object.h"
 
 #include "codec/check.h"
@@ -31,7 +31,7 @@ const char *object_type_name(enum object_type type)
 size_t object_value_bytes(const struct object *o)
 {
     if (o->type == OBJECT_STRING)
-        return string_value_bytes(o);
+        return string_bytes(o);
     CHECK(o->type == OBJECT_NONE);
     return 0;
 }
@@ -39,20 +39,20 @@ size_t object_value_bytes(const struct object *o)
 size_t object_value_dirty_bytes(const struct object *o)
 {
     if (o->type == OBJECT_STRING)
-        return string_value_dirty_bytes(o);
+        return string_dirty_bytes(o);
     CHECK(o->type == OBJECT_NONE);
     return 0;
 }
 
-bool object_value_is_expensive(const struct object *o)
+void *object_value_take(struct object *o, object_free_fn **free_out)
 {
-    return o->type == OBJECT_STRING && o->encoding == ENCODING_CHUNKED;
+    CHECK(o->type == OBJECT_STRING);
+    return string_take(o, free_out);
 }
 
-void object_value_free(enum object_type type, enum object_encoding encoding, void *value)
+bool object_value_free_is_long(const struct object *o)
 {
-    CHECK(type == OBJECT_STRING);
-    string_value_free(encoding, value);
+    return o->type == OBJECT_STRING && string_free_is_long(o);
 }
 
 uint64_t object_large_id(const struct object *o)

@@ -38,12 +38,15 @@ enum object_encoding {
     ENCODING_PAGED, /* collection too large to be one record; may be partly resident */
 };
 
-/* Where the object stands between RAM and RocksDB; see keyspace.h for the diagram. */
+/* Where the object stands between RAM and RocksDB; see keyspace.h for the diagram. The two dirty
+ * states take turns: objects in the keyspace's current one are in their database's dirty list,
+ * those in the other one belong to the running cut and have not been encoded yet. So a cut begins
+ * by exchanging the two, without a look at the objects. */
 enum object_state {
     OBJECT_CLEAN = 0, /* equals its record, or will once the cut `cut_epoch` has been applied */
-    OBJECT_DIRTY,     /* in its database's dirty list */
-    OBJECT_PENDING,   /* in the running cut's list, to be encoded as it is now */
-    OBJECT_LEAVING,   /* a tombstone that goes when the cut `cut_epoch` has been applied */
+    OBJECT_DIRTY_A,
+    OBJECT_DIRTY_B,
+    OBJECT_LEAVING, /* a tombstone that goes when the cut `cut_epoch` has been applied */
 };
 
 #define OBJECT_NO_EXPIRE     ((int64_t)-1)
@@ -61,18 +64,18 @@ struct object {
     uint32_t list_index;  /* place in the list that `state` names */
     uint32_t cut_epoch;   /* the last cut that this object was encoded for, 0 = none */
     uint32_t key_len;
-    uint8_t type;           /* enum object_type */
-    uint8_t encoding;       /* enum object_encoding */
-    uint8_t state : 3;      /* enum object_state */
-    uint8_t disk_type : 4;  /* type of the record that RocksDB holds (or will, once the last cut is
-                               applied) for this key; OBJECT_NONE = none */
-    uint8_t unresolved : 1; /* disk_type is not known yet: a blind overwrite, being looked up */
-    uint8_t probation : 1;  /* loaded and not touched again since; the first to go (evict.h) */
-    uint8_t fresh : 1;      /* probation: the command it was loaded for has not touched it yet */
+    uint8_t type;            /* enum object_type */
+    uint8_t encoding;        /* enum object_encoding */
+    uint8_t state;           /* enum object_state */
+    uint8_t disk_type;       /* type of the record that RocksDB holds (or will, once the last cut is
+                                applied) for this key; OBJECT_NONE = none */
+    uint8_t unresolved : 1;  /* disk_type is not known yet: a blind overwrite, being looked up */
+    uint8_t probation : 1;   /* loaded and not touched again since; the first to go (evict.h) */
+    uint8_t fresh : 1;       /* probation: the command it was loaded for has not touched it yet */
     uint8_t disk_expire : 1; /* the record on disk has an expiry (as disk_type says its type) */
-    uint8_t raw : 1;        /* string: answers "raw" whatever its length */
-    uint8_t expire_new : 1; /* the expires family does not cover expire_at_ms yet */
-    uint8_t large : 1;      /* value holds an object id: its elements are records of their own */
+    uint8_t raw : 1;         /* string: answers "raw" whatever its length */
+    uint8_t expire_new : 1;  /* the expires family does not cover expire_at_ms yet */
+    uint8_t large : 1;       /* value holds an object id: its elements are records of their own */
     uint8_t spare : 2;
     uint8_t key[]; /* key_len bytes, then the inline value */
 };

@@ -6,14 +6,17 @@
 
 #include <stddef.h>
 
-/* Bytes of RAM behind value.pointer (allocator's sizes); 0 when the value is in the object. O(1). */
+typedef void object_free_fn(void *value);
+
+/* Bytes of RAM beside the object's own allocation (allocator's sizes). O(1). */
 size_t object_value_bytes(const struct object *o);
-/* About what a cut would write for the value, beyond the object's own allocation. O(1). */
+/* Of these, about what a cut would have to write. O(1). */
 size_t object_value_dirty_bytes(const struct object *o);
-/* Freeing it takes more than a few microseconds. */
-bool object_value_is_expensive(const struct object *o);
-/* Frees what value.pointer pointed to, taken out of its object. Any thread. */
-void object_value_free(enum object_type type, enum object_encoding encoding, void *value);
+/* Takes the value away from `o` in O(1). Returns what has to be freed by calling `*free_out` with
+ * it, on any thread; NULL if nothing has. */
+void *object_value_take(struct object *o, object_free_fn **free_out);
+/* Whether freeing the value takes long enough to let another thread do it. */
+bool object_value_free_is_long(const struct object *o);
 /* The id under which a large object's elements stand on disk. */
 uint64_t object_large_id(const struct object *o);
 

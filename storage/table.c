@@ -1,10 +1,10 @@
 /* See table.h for the design.
  *
- * Within a slot, level L and bucket count n satisfy 2^L <= n < 2^(L+1). Bucket i is addressed by the
- * low L+1 bits of the reversed hash r if that is < n, else by the low L bits. Growing appends bucket n
- * and moves to it those entries of bucket n - 2^L whose bit L of r is set; shrinking is the reverse.
- * The tag is the hash's upper 16 bits, that is the low 16 bits of r reversed: a split up to level 16
- * needs no look at the objects. */
+ * Within a slot, level L and bucket count n satisfy 2^L <= n < 2^(L+1). Bucket i is addressed by
+ * the low L+1 bits of the reversed hash r if that is < n, else by the low L bits. Growing appends
+ * bucket n and moves to it those entries of bucket n - 2^L whose bit L of r is set; shrinking is
+ * the reverse. The tag is the hash's upper 16 bits, that is the low 16 bits of r reversed: a split
+ * up to level 16 needs no look at the objects. */
 #include "storage/table.h"
 
 #include "codec/check.h"
@@ -158,6 +158,23 @@ struct object *table_find(const struct table *table, uint64_t position, struct b
         bucket = bucket->overflow;
     } while (bucket != NULL);
     return NULL;
+}
+
+size_t table_find_position(const struct table *table, uint64_t position, struct object **out,
+                           size_t max)
+{
+    const struct slot *slot = &table->slots[position_slot(position)];
+    size_t found = 0;
+    if (slot->bucket_count == 0)
+        return 0;
+    const struct bucket *bucket = slot_bucket(slot, bucket_index(slot, reverse_hash(position)));
+    for (; bucket != NULL; bucket = bucket->overflow)
+        for (int i = 0; i < BUCKET_ENTRIES; i++) {
+            struct object *o = entry_object(bucket->entries[i]);
+            if (o != NULL && o->position == position && found < max)
+                out[found++] = o;
+        }
+    return found;
 }
 
 void table_prefetch(const struct table *table, uint64_t position)
@@ -439,8 +456,8 @@ size_t table_walk(const struct table *table, uint64_t position, struct object **
     uint32_t index = bucket_index(slot, reverse_hash(position));
     /* The bucket is told by `depth` upper bits of the hash: its range is all that share them. */
     uint32_t depth = slot->level;
-    if (index + ((uint32_t)1 << slot->level) < slot->bucket_count ||
-        index >= (uint32_t)1 << slot->level)
+    if (index + ((uint32_t)1 << slot->level) < slot->bucket_count || index >= (uint32_t)1
+                                                                                  << slot->level)
         depth = slot->level + 1;
     uint64_t span = (uint64_t)1 << (HASH_BITS - depth);
     *next_out = (position & ~(span - 1)) + span;

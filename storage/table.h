@@ -27,6 +27,9 @@ struct table *table_create(void);
 void table_destroy(struct table *table);
 
 struct object *table_find(const struct table *table, uint64_t position, struct bytes key);
+/* All objects of exactly this position (keys whose hashes collide), up to `max`. */
+size_t table_find_position(const struct table *table, uint64_t position, struct object **out,
+                           size_t max);
 /* Starts to bring the lines a lookup of `position` will touch into the cache. */
 void table_prefetch(const struct table *table, uint64_t position);
 /* The same one step on: the objects that may match, once the bucket is there. */
@@ -43,13 +46,13 @@ uint64_t table_count(const struct table *table);
 size_t table_bytes(const struct table *table);
 
 /* Collects the objects of the bucket that covers `position` whose positions are >= it, in no
- * particular order, into `out` (a vector of at most `max`); `*next_out` is the first position behind
- * the bucket's range (TABLE_POSITION_LIMIT at the end; empty slots are skipped at once). Returns how
- * many objects there are; if more than `max`, call again with room for so many. */
+ * particular order, into `out` (a vector of at most `max`); `*next_out` is the first position
+ * behind the bucket's range (TABLE_POSITION_LIMIT at the end; empty slots are skipped at once).
+ * Returns how many objects there are; if more than `max`, call again with room for so many. */
 size_t table_walk(const struct table *table, uint64_t position, struct object **out, size_t max,
                   uint64_t *next_out);
-/* Collects up to `max` objects around a random place (for victim sampling). `random` is any 64 random
- * bits. 0 only when the table is empty. */
+/* Collects up to `max` objects around a random place (for victim sampling). `random` is any 64
+ * random bits. 0 only when the table is empty. */
 size_t table_sample(const struct table *table, uint64_t random, struct object **out, size_t max);
 
 #endif

@@ -1,0 +1,304 @@
+#include "storage/evict.h"
+
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "storage/cut.h"
+#include "storage/keyspace_internal.h"
+#include "storage/loader.h"
+#include "storage/object_value.h"
+
+#include <time.h>
+
+#define SAMPLES_MAX          64
+#define PROBATION_SHARE      10 /* newly loaded keys may be 1 / this many of all resident ones */
+#define ROUNDS_PER_LOOK      16 /* between looks at the clock */
+#define SAME_POSITION_MAX    8
+#define FRUITLESS_ROUNDS_MAX 64 /* then everything near is dirty: wait for the cut */
+#define LARGE_DROP_BYTES     ((size_t)1 << 20)
+
+struct probation_entry {
+    uint64_t position;
+    uint32_t db_id;
+};
+
+/* A ring; its capacity is a power of two. */
+struct probation {
+    struct probation_entry *items; /* owned */
+    size_t first, count, capacity;
+};
+
+struct evict {
+    struct evict_options options;
+    struct evict_stats stats;
+};
+
+struct probation *probation_create(void)
+{
+    return mem_calloc(1, sizeof(struct probation));
+}
+
+void probation_destroy(struct probation *probation)
+{
+    if (probation == NULL)
+        return;
+    mem_free(probation->items);
+    mem_free(probation);
+}
+
+void probation_push(struct probation *probation, const struct db *db, const struct object *o)
+{
+    if (probation->count == probation->capacity) {
+        size_t capacity = probation->capacity == 0 ? 1024 : probation->capacity * 2;
+        struct probation_entry *items = mem_alloc(capacity * sizeof(*items));
+        for (size_t i = 0; i < probation->count; i++)
+            items[i] = probation->items[(probation->first + i) & (probation->capacity - 1)];
+        mem_free(probation->items);
+        probation->items = items;
+        probation->first = 0;
+        probation->capacity = capacity;
+    }
+    size_t at = (probation->first + probation->count++) & (probation->capacity - 1);
+    probation->items[at] = (struct probation_entry){.position = o->position, .db_id = db->id};
+}
+
+static struct probation_entry probation_pop(struct probation *probation)
+{
+    struct probation_entry entry = probation->items[probation->first];
+    probation->first = (probation->first + 1) & (probation->capacity - 1);
+    probation->count--;
+    return entry;
+}
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+struct evict *evict_create(const struct evict_options *options)
+{
+    struct evict *evict = mem_calloc(1, sizeof(*evict));
+    evict_configure(evict, options);
+    return evict;
+}
+
+void evict_destroy(struct evict *evict)
+{
+    mem_free(evict);
+}
+
+void evict_configure(struct evict *evict, const struct evict_options *options)
+{
+    CHECK(options->samples >= 1);
+    CHECK(options->samples <= SAMPLES_MAX);
+    evict->options = *options;
+}
+
+size_t evict_used_bytes(const struct evict *evict)
+{
+    struct cut_stats cut;
+    cut_read_stats(evict->options.cut, &cut);
+    return ks_bytes(evict->options.ks) + cut.batch_bytes;
+}
+
+/* ---- Victims ----------------------------------------------------------------------------------
+ */
+
+static void demote(struct evict *evict, struct db *db, struct object *o)
+{
+    if (evict->options.demoted != NULL)
+        evict->options.demoted(evict->options.arg, db, object_key(o));
+    evict->stats.demoted++;
+    ks_demote(evict->options.ks, db, o);
+}
+
+/* A large string loses some clean pieces before it goes as a whole. */
+static bool drop_pieces(struct evict *evict, struct db *db, struct object *o)
+{
+    struct keyspace *ks = evict->options.ks;
+    if (o->encoding != ENCODING_CHUNKED || o->type != OBJECT_STRING ||
+        o->cut_epoch > ks->applied_epoch || loader_is_loading(ks->loader, db, o))
+        return false;
+    size_t freed = string_chunked_drop_clean(o, LARGE_DROP_BYTES);
+    db->object_bytes -= freed;
+    ks->object_bytes -= freed;
+    evict->stats.chunk_bytes += freed;
+    return freed != 0;
+}
+
+/* Higher goes first. */
+static uint64_t badness(const struct evict *evict, const struct object *o)
+{
+    const struct keyspace *ks = evict->options.ks;
+    uint64_t score = 0;
+    switch (evict->options.policy) {
+    case EVICT_LRU:
+        score = ks->clock.seconds - o->access;
+        break;
+    case EVICT_LFU: {
+        uint32_t minutes = ks->clock.seconds / 60 & 0xffff;
+        uint32_t idle = (minutes - (o->access >> 8)) & 0xffff;
+        uint32_t periods =
+            ks->clock.lfu_decay_minutes == 0 ? 0 : idle / ks->clock.lfu_decay_minutes;
+        uint32_t counter = o->access & 0xff;
+        score = 255 - (periods > counter ? 0 : counter - periods);
+        break;
+    }
+    case EVICT_TTL:
+        score = object_has_expire(o) ? INT64_MAX - (uint64_t)o->expire_at_ms : 0;
+        break;
+    case EVICT_RANDOM:
+        break;
+    }
+    bool preferred = o->probation || (evict->options.volatile_first && object_has_expire(o));
+    return (score >> 1) | (preferred ? (uint64_t)1 << 63 : 0);
+}
+
+static struct db *pick_db(struct keyspace *ks)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        total += ks->dbs[i]->resident;
+    if (total == 0)
+        return NULL;
+    uint64_t at = ks_random(ks) % total;
+    for (uint32_t i = 0; i < ks->db_count; i++) {
+        if (at < ks->dbs[i]->resident)
+            return ks->dbs[i];
+        at -= ks->dbs[i]->resident;
+    }
+    return NULL;
+}
+
+static bool evict_sampled(struct evict *evict)
+{
+    struct keyspace *ks = evict->options.ks;
+    struct db *db = pick_db(ks);
+    if (db == NULL)
+        return false;
+    struct object *samples[SAMPLES_MAX];
+    size_t count = table_sample(db->table, ks_random(ks), samples, evict->options.samples + 2);
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(samples[i]);
+    struct object *worst = NULL;
+    uint64_t worst_score = 0;
+    bool dropped = false;
+    for (size_t i = 0; i < count; i++) {
+        struct object *o = samples[i];
+        if (o->encoding == ENCODING_CHUNKED)
+            dropped = drop_pieces(evict, db, o) || dropped;
+        if (!ks_can_demote(ks, db, o))
+            continue;
+        uint64_t score = badness(evict, o);
+        if (worst == NULL || score > worst_score) {
+            worst = o;
+            worst_score = score;
+        }
+    }
+    if (worst == NULL) {
+        evict->stats.no_victim++;
+        return dropped;
+    }
+    demote(evict, db, worst);
+    return true;
+}
+
+static bool evict_probation(struct evict *evict)
+{
+    struct keyspace *ks = evict->options.ks;
+    while (ks->probation->count != 0) {
+        struct probation_entry entry = probation_pop(ks->probation);
+        struct db *db = ks_db_by_id(ks, entry.db_id);
+        if (db == NULL)
+            continue;
+        struct object *found[SAME_POSITION_MAX];
+        size_t count = table_find_position(db->table, entry.position, found, SAME_POSITION_MAX);
+        for (size_t i = 0; i < count; i++) {
+            if (found[i]->probation && ks_can_demote(ks, db, found[i])) {
+                evict->stats.demoted_probation++;
+                demote(evict, db, found[i]);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static uint64_t resident_count(const struct keyspace *ks)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        total += ks->dbs[i]->resident;
+    return total;
+}
+
+static bool evict_one(struct evict *evict)
+{
+    struct keyspace *ks = evict->options.ks;
+    if (ks->probation != NULL && ks->probation->count * PROBATION_SHARE > resident_count(ks) &&
+        evict_probation(evict))
+        return true;
+    return evict_sampled(evict);
+}
+
+bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us)
+{
+    size_t max = evict->options.bytes_max;
+    if (evict_used_bytes(evict) + extra <= max)
+        return true;
+    int64_t deadline_us = now_us() + budget_us;
+    uint32_t fruitless = 0;
+    for (uint32_t round = 1; evict_used_bytes(evict) + extra > max; round++) {
+        if (!evict_one(evict) && ++fruitless >= FRUITLESS_ROUNDS_MAX) {
+            cut_request(evict->options.cut);
+            return false;
+        }
+        if (round % ROUNDS_PER_LOOK == 0 && now_us() >= deadline_us)
+            return false;
+    }
+    return true;
+}
+
+bool evict_object(struct evict *evict, struct db *db, struct object *o)
+{
+    if (!ks_can_demote(evict->options.ks, db, o))
+        return false;
+    demote(evict, db, o);
+    return true;
+}
+
+size_t evict_all(struct evict *evict)
+{
+    struct keyspace *ks = evict->options.ks;
+    size_t kept = 0;
+    struct object **objects = NULL;
+    size_t room = 0;
+    for (uint32_t i = 0; i < ks->db_count; i++) {
+        struct db *db = ks->dbs[i];
+        uint64_t position = 0;
+        while (table_count(db->table) != 0 && position < TABLE_POSITION_LIMIT) {
+            uint64_t next = 0;
+            size_t count = table_walk(db->table, position, objects, room, &next);
+            if (count > room) {
+                room = count + 64;
+                objects = mem_realloc(objects, room * sizeof(*objects));
+                continue;
+            }
+            for (size_t n = 0; n < count; n++) {
+                if (ks_can_demote(ks, db, objects[n]))
+                    demote(evict, db, objects[n]);
+                else
+                    kept++;
+            }
+            position = next;
+        }
+    }
+    mem_free(objects);
+    return kept;
+}
+
+void evict_read_stats(const struct evict *evict, struct evict_stats *out)
+{
+    *out = evict->stats;
+}

@@ -1,0 +1,736 @@
+/* See loader.h. A load is one struct from request to release; the pool's threads see only its
+ * immutable request part and write only its result part, before it is handed back. */
+#include "storage/loader.h"
+
+#include "codec/buf.h"
+#include "codec/check.h"
+#include "codec/endian.h"
+#include "codec/mem.h"
+#include "codec/record.h"
+#include "storage/cold.h"
+#include "storage/executor.h"
+#include "storage/keyspace_internal.h"
+#include "storage/object_value.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <time.h>
+
+#define BUCKET_COUNT          4096 /* of the index of loads */
+#define CHUNKS_PER_LOAD       64
+#define RESOLVE_BATCH_ENTRIES 128
+#define LATENCY_BUCKETS       128 /* 4 per power of two of microseconds */
+#define LATENCY_SAMPLES_MAX   100000
+#define CACHE_TRIAL_PERIOD    64 /* one inline cache read in so many while they seldom hit */
+
+enum load_state { LOAD_PENDING, LOAD_PRESENT, LOAD_ABSENT, LOAD_FAILED };
+
+struct load {
+    struct job job;
+    struct loader *loader;
+    struct load *next; /* in its bucket */
+    uint32_t refs;
+    enum load_state state;
+    struct load_wait **waiters; /* owned vector */
+    uint32_t waiter_count, waiter_capacity;
+    int64_t started_us;
+
+    /* the request */
+    uint32_t db_id;
+    uint64_t position;
+    struct bytes key;        /* behind the struct */
+    struct bytes record_key; /* behind the struct; `key` is its end */
+    uint32_t families;       /* bit per object type to look in */
+    uint32_t chunk_count;    /* 0: the record; else these chunks */
+    uint64_t object_id;
+    uint32_t chunks[CHUNKS_PER_LOAD];
+
+    /* the result */
+    enum status status;
+    struct err err;
+    enum object_type type;
+    struct buf value;
+    struct cold_result *chunk_results; /* owned */
+};
+
+struct resolve_entry {
+    uint32_t db_id;
+    uint64_t position;
+    uint32_t key_off, key_len; /* in `keys`: the record key */
+    enum status status;
+    enum object_type type;
+    bool has_expire;
+    bool large;
+    uint64_t object_id;
+};
+
+struct resolve_batch {
+    struct job job;
+    struct loader *loader;
+    uint32_t count;
+    uint32_t families;
+    struct buf keys;
+    struct resolve_entry entries[RESOLVE_BATCH_ENTRIES];
+};
+
+struct loader {
+    struct keyspace *ks;
+    struct cold *cold;
+    struct executor *executor;
+    struct executor *resolver;
+    struct load *buckets[BUCKET_COUNT];
+    size_t load_count;             /* in the index */
+    struct resolve_batch *filling; /* not submitted yet */
+    size_t resolving;              /* entries on their way */
+    struct load_wait **ready;      /* waits whose callback is due */
+    size_t ready_count, ready_capacity;
+    uint32_t cache_hit_ratio; /* of inline cache reads, in 1/1024, smoothed */
+    uint32_t cache_trial;
+    uint64_t latency_counts[LATENCY_BUCKETS];
+    uint64_t latency_total;
+    struct loader_stats stats;
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+enum family loader_family(enum object_type type)
+{
+    switch (type) {
+    case OBJECT_STRING:
+        return FAMILY_STRING;
+    case OBJECT_LIST:
+        return FAMILY_LIST;
+    case OBJECT_SET:
+        return FAMILY_SET;
+    case OBJECT_ZSET:
+        return FAMILY_ZSET;
+    case OBJECT_HASH:
+        return FAMILY_HASH;
+    case OBJECT_STREAM:
+        return FAMILY_STREAM;
+    case OBJECT_NONE:
+    case OBJECT_TYPE_COUNT:
+        break;
+    }
+    CHECK(!"a type with a family");
+    return FAMILY_META;
+}
+
+struct loader *loader_create(const struct loader_options *options)
+{
+    struct loader *loader = mem_calloc(1, sizeof(*loader));
+    loader->ks = options->ks;
+    loader->cold = options->cold;
+    loader->executor = options->executor;
+    loader->resolver = options->resolver;
+    loader->cache_hit_ratio = 1024;
+    return loader;
+}
+
+void loader_destroy(struct loader *loader)
+{
+    if (loader == NULL)
+        return;
+    CHECK(loader_idle(loader));
+    mem_free(loader->ready);
+    mem_free(loader);
+}
+
+/* ---- Latency ----------------------------------------------------------------------------------
+ */
+
+static uint32_t latency_bucket(uint64_t us)
+{
+    if (us < 4)
+        return (uint32_t)us;
+    uint32_t log = 63 - (uint32_t)__builtin_clzll(us);
+    uint32_t bucket = log * 4 - 4 + (uint32_t)(us >> (log - 2) & 3);
+    return bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1;
+}
+
+static uint64_t latency_bucket_us(uint32_t bucket)
+{
+    if (bucket < 4)
+        return bucket;
+    uint32_t log = (bucket + 4) / 4;
+    return ((uint64_t)1 << log) + ((uint64_t)(bucket & 3) << (log - 2));
+}
+
+static void note_latency(struct loader *loader, int64_t us)
+{
+    uint64_t value = us < 0 ? 0 : (uint64_t)us;
+    loader->latency_counts[latency_bucket(value)]++;
+    if (value > loader->stats.latency_us_max)
+        loader->stats.latency_us_max = value;
+    if (++loader->latency_total < LATENCY_SAMPLES_MAX)
+        return;
+    loader->latency_total = 0;
+    loader->stats.latency_us_max = 0;
+    for (uint32_t i = 0; i < LATENCY_BUCKETS; i++) {
+        loader->latency_counts[i] /= 2;
+        loader->latency_total += loader->latency_counts[i];
+    }
+}
+
+static uint64_t latency_percentile(const struct loader *loader, uint32_t per_mille)
+{
+    uint64_t wanted = loader->latency_total * per_mille / 1000;
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < LATENCY_BUCKETS; i++) {
+        seen += loader->latency_counts[i];
+        if (seen > wanted)
+            return latency_bucket_us(i);
+    }
+    return 0;
+}
+
+/* ---- The index of loads -----------------------------------------------------------------------
+ */
+
+static struct load **load_bucket(struct loader *loader, uint64_t position)
+{
+    return &loader->buckets[(position ^ position >> 39) % BUCKET_COUNT];
+}
+
+/* The load of a key's record, pending or referred to; NULL if there is none. */
+static struct load *find_load(const struct loader *loader, uint32_t db_id, uint64_t position,
+                              struct bytes key, bool chunks_too)
+{
+    if (loader->load_count == 0)
+        return NULL;
+    struct load *load = loader->buckets[(position ^ position >> 39) % BUCKET_COUNT];
+    for (; load != NULL; load = load->next)
+        if (load->position == position && load->db_id == db_id && bytes_equal(load->key, key) &&
+            (chunks_too || load->chunk_count == 0))
+            return load;
+    return NULL;
+}
+
+static void destroy_load(struct load *load)
+{
+    CHECK(load->refs == 0);
+    struct load **link = load_bucket(load->loader, load->position);
+    while (*link != load)
+        link = &(*link)->next;
+    *link = load->next;
+    load->loader->load_count--;
+    if (load->chunk_results != NULL)
+        cold_results_release(load->chunk_results, load->chunk_count);
+    mem_free(load->chunk_results);
+    buf_deinit(&load->value);
+    mem_free(load->waiters);
+    mem_free(load);
+}
+
+static void unref_load(struct load *load)
+{
+    CHECK(load->refs > 0);
+    load->refs--;
+    if (load->refs == 0)
+        destroy_load(load);
+}
+
+static void wait_for(struct load_wait *wait, struct load *load)
+{
+    for (uint32_t i = 0; i < wait->load_count; i++)
+        if (wait->loads[i] == load)
+            return;
+    if (wait->load_count == wait->load_capacity) {
+        wait->load_capacity = wait->load_capacity == 0 ? 4 : wait->load_capacity * 2;
+        wait->loads = mem_realloc(wait->loads, wait->load_capacity * sizeof(struct load *));
+    }
+    wait->loads[wait->load_count++] = load;
+    load->refs++;
+    if (load->state != LOAD_PENDING)
+        return;
+    if (load->waiter_count == load->waiter_capacity) {
+        load->waiter_capacity = load->waiter_capacity == 0 ? 2 : load->waiter_capacity * 2;
+        load->waiters = mem_realloc(load->waiters, load->waiter_capacity * sizeof(*load->waiters));
+    }
+    load->waiters[load->waiter_count++] = wait;
+    wait->outstanding++;
+}
+
+void load_wait_release(struct loader *loader, struct load_wait *wait)
+{
+    for (uint32_t i = 0; i < wait->load_count; i++) {
+        struct load *load = wait->loads[i];
+        for (uint32_t w = 0; w < load->waiter_count; w++) {
+            if (load->waiters[w] == wait) {
+                load->waiters[w] = load->waiters[--load->waiter_count];
+                break;
+            }
+        }
+        unref_load(load);
+    }
+    for (size_t i = 0; i < loader->ready_count; i++)
+        if (loader->ready[i] == wait)
+            loader->ready[i] = NULL;
+    mem_free(wait->loads);
+    wait->loads = NULL;
+    wait->load_count = 0;
+    wait->load_capacity = 0;
+    wait->outstanding = 0;
+    wait->failed = false;
+}
+
+static void push_ready(struct loader *loader, struct load_wait *wait)
+{
+    if (loader->ready_count == loader->ready_capacity) {
+        loader->ready_capacity = loader->ready_capacity == 0 ? 64 : loader->ready_capacity * 2;
+        loader->ready = mem_realloc(loader->ready, loader->ready_capacity * sizeof(*loader->ready));
+    }
+    loader->ready[loader->ready_count++] = wait;
+}
+
+/* Tells the waiters of a load that has come back. A callback may release any wait, so all of them
+ * are noted first and looked up one by one. */
+static void wake_waiters(struct load *load)
+{
+    struct loader *loader = load->loader;
+    size_t first = loader->ready_count;
+    for (uint32_t i = 0; i < load->waiter_count; i++) {
+        struct load_wait *wait = load->waiters[i];
+        if (load->state == LOAD_FAILED && !wait->failed) {
+            wait->failed = true;
+            wait->err = load->err;
+        }
+        CHECK(wait->outstanding > 0);
+        if (--wait->outstanding == 0)
+            push_ready(loader, wait);
+    }
+    load->waiter_count = 0;
+    unref_load(load); /* the pool's own reference; waiters hold theirs */
+    for (size_t i = first; i < loader->ready_count; i++) {
+        struct load_wait *wait = loader->ready[i];
+        loader->ready[i] = NULL;
+        if (wait != NULL)
+            wait->ready(wait->arg);
+    }
+    if (first == 0)
+        loader->ready_count = 0;
+}
+
+/* ---- Records ----------------------------------------------------------------------------------
+ */
+
+/* Which types' families may hold the key: those with cold keys whose filters do not deny it. */
+static uint32_t probe_families(const struct loader *loader, const struct db *db,
+                               struct bytes record_key)
+{
+    uint32_t families = 0;
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+        if (db->cold[type] != 0 &&
+            cold_probe(loader->cold, loader_family(type), record_key) == COLD_MAYBE)
+            families |= (uint32_t)1 << type;
+    return families;
+}
+
+/* Reads the record from the first family of the set that has it. Any thread. */
+static enum status read_record(struct cold *cold, uint32_t families, struct bytes record_key,
+                               struct buf *value, enum object_type *type_out, struct err *err)
+{
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++) {
+        if ((families >> type & 1) == 0)
+            continue;
+        enum status st = cold_get(cold, loader_family(type), record_key, value, err);
+        if (st == ST_NOT_FOUND)
+            continue;
+        *type_out = type;
+        return st;
+    }
+    return ST_NOT_FOUND;
+}
+
+static void run_record_load(struct job *job)
+{
+    struct load *load = (struct load *)(void *)job;
+    load->status = read_record(load->loader->cold, load->families, load->record_key, &load->value,
+                               &load->type, &load->err);
+}
+
+static void done_record_load(struct job *job)
+{
+    struct load *load = (struct load *)(void *)job;
+    struct loader *loader = load->loader;
+    note_latency(loader, now_us() - load->started_us);
+    loader->stats.pending--;
+    struct db *db = ks_db_by_id(loader->ks, load->db_id);
+    load->state = LOAD_ABSENT;
+    if (db == NULL || table_find(db->table, load->position, load->key) != NULL) {
+        loader->stats.discarded++;
+        load->state = LOAD_PRESENT;
+    } else if (load->status == ST_OK) {
+        struct object *o = NULL;
+        load->status = ks_install(loader->ks, db, load->type, load->position, load->key,
+                                  buf_bytes(&load->value), &o, &load->err);
+        load->state = load->status == ST_OK ? LOAD_PRESENT : LOAD_FAILED;
+    } else if (load->status == ST_NOT_FOUND) {
+        loader->stats.absent++;
+    } else {
+        load->state = LOAD_FAILED;
+    }
+    if (load->state == LOAD_FAILED)
+        loader->stats.errors++;
+    buf_deinit(&load->value);
+    wake_waiters(load);
+}
+
+static struct load *create_load(struct loader *loader, const struct db *db, uint64_t position,
+                                struct bytes key)
+{
+    size_t record_len = record_key_bytes(key.len);
+    struct load *load = mem_alloc(sizeof(*load) + record_len);
+    memset(load, 0, offsetof(struct load, chunks));
+    memset(&load->status, 0, sizeof(*load) - offsetof(struct load, status));
+    uint8_t *record_key = (uint8_t *)(load + 1);
+    (void)record_key_encode(db->id, position, key, record_key);
+    load->loader = loader;
+    load->db_id = db->id;
+    load->position = position;
+    load->record_key = bytes_make(record_key, record_len);
+    load->key = bytes_make(record_key + record_len - key.len, key.len);
+    load->refs = 1;
+    struct load **bucket = load_bucket(loader, position);
+    load->next = *bucket;
+    *bucket = load;
+    loader->load_count++;
+    return load;
+}
+
+/* Tries RocksDB's cache on this thread, while that often succeeds. */
+static bool try_cached(struct loader *loader, struct db *db, uint32_t families, uint64_t position,
+                       struct bytes key, struct bytes record_key)
+{
+    if (loader->cache_hit_ratio < 512 && ++loader->cache_trial % CACHE_TRIAL_PERIOD != 0)
+        return false;
+    if ((families & (families - 1)) != 0)
+        return false; /* several candidates: a job for the pool */
+    enum object_type type = (enum object_type)__builtin_ctz(families);
+    struct buf value = {0};
+    enum status st = cold_get_cached(loader->cold, loader_family(type), record_key, &value, NULL);
+    bool hit = st == ST_OK;
+    loader->cache_hit_ratio -= loader->cache_hit_ratio / 64;
+    if (hit) {
+        loader->cache_hit_ratio += 16;
+        struct object *o = NULL;
+        hit = ks_install(loader->ks, db, type, position, key, buf_bytes(&value), &o, NULL) == ST_OK;
+        loader->stats.inline_hits += hit;
+    }
+    buf_deinit(&value);
+    return hit;
+}
+
+enum loader_answer loader_want_record(struct loader *loader, struct load_wait *wait, struct db *db,
+                                      uint64_t position, struct bytes key)
+{
+    if (db->cold_count == 0)
+        return LOADER_ABSENT;
+    struct load *load = find_load(loader, db->id, position, key, false);
+    if (load != NULL && load->state == LOAD_ABSENT)
+        return LOADER_ABSENT;
+    if (wait == NULL)
+        return LOADER_STARTED;
+    if (load != NULL && load->state != LOAD_PRESENT) {
+        wait_for(wait, load);
+        loader->stats.joined++;
+        if (load->state != LOAD_FAILED)
+            return LOADER_STARTED;
+        wait->failed = true;
+        wait->err = load->err;
+        return LOADER_FAILED;
+    }
+    CHECK(load == NULL); /* present ones are in the table */
+
+    uint8_t few[256];
+    size_t record_len = record_key_bytes(key.len);
+    uint8_t *encoded = record_len <= sizeof(few) ? few : mem_alloc(record_len);
+    struct bytes record_key =
+        bytes_make(encoded, record_key_encode(db->id, position, key, encoded));
+    uint32_t families = probe_families(loader, db, record_key);
+    enum loader_answer answer = LOADER_STARTED;
+    if (families == 0) {
+        loader->stats.filter_negatives++;
+        answer = LOADER_ABSENT;
+    } else if (try_cached(loader, db, families, position, key, record_key)) {
+        answer = LOADER_LOADED;
+    }
+    if (encoded != few)
+        mem_free(encoded);
+    if (answer != LOADER_STARTED)
+        return answer;
+
+    load = create_load(loader, db, position, key);
+    load->families = families;
+    load->started_us = now_us();
+    load->job.run = run_record_load;
+    load->job.done = done_record_load;
+    wait_for(wait, load);
+    loader->stats.loads++;
+    loader->stats.pending++;
+    executor_submit(loader->executor, &load->job);
+    return LOADER_STARTED;
+}
+
+enum status loader_read_now(struct loader *loader, struct db *db, uint64_t position,
+                            struct bytes key, struct err *err)
+{
+    if (db->cold_count == 0)
+        return ST_NOT_FOUND;
+    uint8_t *encoded = mem_alloc(record_key_bytes(key.len));
+    struct bytes record_key =
+        bytes_make(encoded, record_key_encode(db->id, position, key, encoded));
+    uint32_t families = probe_families(loader, db, record_key);
+    enum status st = ST_NOT_FOUND;
+    if (families != 0) {
+        struct buf value = {0};
+        enum object_type type = OBJECT_NONE;
+        loader->stats.synchronous++;
+        st = read_record(loader->cold, families, record_key, &value, &type, err);
+        struct object *o = NULL;
+        if (st == ST_OK)
+            st = ks_install(loader->ks, db, type, position, key, buf_bytes(&value), &o, err);
+        buf_deinit(&value);
+    }
+    mem_free(encoded);
+    return st;
+}
+
+/* ---- Chunks of large strings ------------------------------------------------------------------
+ */
+
+static enum status read_chunks(struct cold *cold, uint64_t object_id, const uint32_t *chunks,
+                               uint32_t count, struct cold_result *results, struct err *err)
+{
+    uint8_t keys[CHUNKS_PER_LOAD][RECORD_CHUNK_KEY_BYTES];
+    struct bytes ranges[CHUNKS_PER_LOAD];
+    for (uint32_t i = 0; i < count; i++) {
+        record_chunk_key_encode(object_id, chunks[i], keys[i]);
+        ranges[i] = bytes_make(keys[i], RECORD_CHUNK_KEY_BYTES);
+    }
+    return cold_get_batch(cold, FAMILY_STRING, count, ranges, results, err);
+}
+
+static enum status install_chunks(struct keyspace *ks, struct db *db, struct object *o,
+                                  const uint32_t *chunks, uint32_t count,
+                                  const struct cold_result *results, struct err *err)
+{
+    size_t before = object_value_bytes(o);
+    enum status st = ST_OK;
+    for (uint32_t i = 0; i < count && st == ST_OK; i++) {
+        st = string_chunked_install(o, chunks[i], results[i].value, results[i].status == ST_OK);
+        if (st != ST_OK)
+            err_set(err, st, "chunk %u of large string %" PRIu64 " is damaged (%zu bytes)",
+                    chunks[i], string_object_id(o), results[i].value.len);
+    }
+    size_t after = object_value_bytes(o);
+    db->object_bytes += after - before;
+    ks->object_bytes += after - before;
+    return st;
+}
+
+static void run_chunk_load(struct job *job)
+{
+    struct load *load = (struct load *)(void *)job;
+    load->status = read_chunks(load->loader->cold, load->object_id, load->chunks, load->chunk_count,
+                               load->chunk_results, &load->err);
+}
+
+static void done_chunk_load(struct job *job)
+{
+    struct load *load = (struct load *)(void *)job;
+    struct loader *loader = load->loader;
+    note_latency(loader, now_us() - load->started_us);
+    loader->stats.pending--;
+    load->state = LOAD_PRESENT;
+    struct db *db = ks_db_by_id(loader->ks, load->db_id);
+    struct object *o = db == NULL ? NULL : table_find(db->table, load->position, load->key);
+    if (load->status == ST_OK && o != NULL && o->encoding == ENCODING_CHUNKED &&
+        string_object_id(o) == load->object_id)
+        load->status = install_chunks(loader->ks, db, o, load->chunks, load->chunk_count,
+                                      load->chunk_results, &load->err);
+    else if (load->status == ST_OK)
+        loader->stats.discarded++;
+    if (load->status != ST_OK) {
+        load->state = LOAD_FAILED;
+        loader->stats.errors++;
+    }
+    wake_waiters(load);
+}
+
+enum loader_answer loader_want_chunks(struct loader *loader, struct load_wait *wait, struct db *db,
+                                      struct object *o, uint64_t from, uint64_t to)
+{
+    if (o->encoding != ENCODING_CHUNKED)
+        return LOADER_ABSENT;
+    uint32_t first[1];
+    size_t total = string_chunked_missing(o, from, to, first, 1);
+    if (total == 0)
+        return LOADER_ABSENT;
+    uint32_t *missing = mem_alloc(total * sizeof(*missing));
+    (void)string_chunked_missing(o, from, to, missing, total);
+    for (size_t at = 0; at < total; at += CHUNKS_PER_LOAD) {
+        size_t count = total - at < CHUNKS_PER_LOAD ? total - at : CHUNKS_PER_LOAD;
+        struct load *load = create_load(loader, db, o->position, object_key(o));
+        load->chunk_count = (uint32_t)count;
+        load->chunk_results = mem_calloc(count, sizeof(*load->chunk_results));
+        load->object_id = string_object_id(o);
+        memcpy(load->chunks, missing + at, count * sizeof(*missing));
+        load->started_us = now_us();
+        load->job.run = run_chunk_load;
+        load->job.done = done_chunk_load;
+        wait_for(wait, load);
+        loader->stats.chunk_loads++;
+        loader->stats.pending++;
+        executor_submit(loader->executor, &load->job);
+    }
+    mem_free(missing);
+    return LOADER_STARTED;
+}
+
+enum status loader_read_chunks_now(struct loader *loader, struct db *db, struct object *o,
+                                   uint64_t from, uint64_t to, struct err *err)
+{
+    enum status st = ST_OK;
+    uint32_t missing[CHUNKS_PER_LOAD];
+    size_t total = 0;
+    while (st == ST_OK && o->encoding == ENCODING_CHUNKED &&
+           (total = string_chunked_missing(o, from, to, missing, CHUNKS_PER_LOAD)) != 0) {
+        uint32_t count = total < CHUNKS_PER_LOAD ? (uint32_t)total : CHUNKS_PER_LOAD;
+        struct cold_result results[CHUNKS_PER_LOAD] = {{0}};
+        loader->stats.synchronous++;
+        st = read_chunks(loader->cold, string_object_id(o), missing, count, results, err);
+        if (st == ST_OK)
+            st = install_chunks(loader->ks, db, o, missing, count, results, err);
+        cold_results_release(results, count);
+    }
+    return st;
+}
+
+/* ---- Blind overwrites -------------------------------------------------------------------------
+ */
+
+static void run_resolve(struct job *job)
+{
+    struct resolve_batch *batch = (struct resolve_batch *)(void *)job;
+    struct cold *cold = batch->loader->cold;
+    struct buf value = {0};
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct resolve_entry *entry = &batch->entries[i];
+        struct bytes record_key = bytes_make(batch->keys.data + entry->key_off, entry->key_len);
+        entry->type = OBJECT_NONE;
+        entry->status = read_record(cold, batch->families, record_key, &value, &entry->type, NULL);
+        if (entry->status == ST_NOT_FOUND) {
+            entry->status = ST_OK;
+            entry->type = OBJECT_NONE;
+            continue;
+        }
+        struct record_header header;
+        struct bytes payload;
+        if (entry->status == ST_OK)
+            entry->status = record_header_decode(buf_bytes(&value), &header, &payload);
+        if (entry->status != ST_OK)
+            continue;
+        entry->has_expire = header.has_expire;
+        entry->large = header.large;
+        if (header.large && payload.len >= 8)
+            entry->object_id = load_le64(payload.data); /* every large payload begins with its id */
+    }
+    buf_deinit(&value);
+}
+
+static void done_resolve(struct job *job)
+{
+    struct resolve_batch *batch = (struct resolve_batch *)(void *)job;
+    struct loader *loader = batch->loader;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct resolve_entry *entry = &batch->entries[i];
+        loader->resolving--;
+        struct db *db = ks_db_by_id(loader->ks, entry->db_id);
+        if (db == NULL)
+            continue; /* the database was emptied */
+        struct bytes key = bytes_make(batch->keys.data + entry->key_off + RECORD_KEY_PREFIX_BYTES,
+                                      entry->key_len - RECORD_KEY_PREFIX_BYTES);
+        struct object *o = table_find(db->table, entry->position, key);
+        CHECK(o != NULL); /* an unresolved object does not leave the table */
+        if (entry->status != ST_OK) {
+            loader->stats.errors++;
+            o->unresolved = 0;
+            db->unresolved--;
+            loader_resolve(loader, db, o); /* again: the cut waits for it */
+            continue;
+        }
+        loader->stats.resolved++;
+        ks_resolve(loader->ks, db, o, entry->type, entry->has_expire, entry->large,
+                   entry->object_id);
+    }
+    buf_deinit(&batch->keys);
+    mem_free(batch);
+}
+
+void loader_submit_resolves(struct loader *loader)
+{
+    struct resolve_batch *batch = loader->filling;
+    if (batch == NULL)
+        return;
+    loader->filling = NULL;
+    executor_submit(loader->resolver, &batch->job);
+}
+
+void loader_resolve(struct loader *loader, struct db *db, struct object *o)
+{
+    struct resolve_batch *batch = loader->filling;
+    if (batch == NULL) {
+        batch = mem_alloc(sizeof(*batch));
+        memset(batch, 0, offsetof(struct resolve_batch, entries));
+        batch->loader = loader;
+        batch->job.run = run_resolve;
+        batch->job.done = done_resolve;
+        loader->filling = batch;
+    }
+    struct resolve_entry *entry = &batch->entries[batch->count++];
+    memset(entry, 0, sizeof(*entry));
+    entry->db_id = db->id;
+    entry->position = o->position;
+    entry->key_off = (uint32_t)batch->keys.len;
+    entry->key_len = (uint32_t)record_key_bytes(o->key_len);
+    (void)record_key_encode(db->id, o->position, object_key(o),
+                            buf_reserve(&batch->keys, entry->key_len));
+    batch->keys.len += entry->key_len;
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+        if (db->cold[type] != 0)
+            batch->families |= (uint32_t)1 << type;
+    o->unresolved = 1;
+    db->unresolved++;
+    loader->resolving++;
+    if (batch->count == RESOLVE_BATCH_ENTRIES || batch->keys.len > (1 << 20))
+        loader_submit_resolves(loader);
+}
+
+size_t loader_resolving(const struct loader *loader)
+{
+    return loader->resolving;
+}
+
+bool loader_is_loading(const struct loader *loader, const struct db *db, const struct object *o)
+{
+    return loader != NULL && loader->load_count != 0 &&
+           find_load(loader, db->id, o->position, object_key(o), true) != NULL;
+}
+
+bool loader_idle(const struct loader *loader)
+{
+    return loader->load_count == 0 && loader->resolving == 0;
+}
+
+void loader_read_stats(const struct loader *loader, struct loader_stats *out)
+{
+    *out = loader->stats;
+    out->latency_us_p50 = latency_percentile(loader, 500);
+    out->latency_us_p99 = latency_percentile(loader, 990);
+}

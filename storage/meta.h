@@ -1,0 +1,51 @@
+/* The records of the meta family: what recovery reads first. Source: codec/FORMAT.md, "Meta". */
+#ifndef BASALT_STORAGE_META_H
+#define BASALT_STORAGE_META_H
+
+#include "codec/buf.h"
+#include "codec/status.h"
+#include "storage/keyspace.h"
+
+#define META_FORMAT_VERSION 1
+
+struct cold;
+struct cold_batch;
+
+/* Written once, when the data directory is made. */
+struct meta_identity {
+    uint64_t hash_seed;
+    char replication_id[41]; /* 40 hexadecimal digits */
+};
+
+struct meta_db {
+    uint32_t id;
+    uint64_t keys[OBJECT_TYPE_COUNT];
+    uint64_t expires;
+};
+
+/* Written with each cut. */
+struct meta_state {
+    uint64_t cut_offset;
+    uint32_t next_db_id;
+    uint64_t next_object_id;
+    uint32_t db_count;
+    struct meta_db *dbs; /* owned; by number */
+};
+
+/* ST_NOT_FOUND: the directory is new. ST_UNSUPPORTED: of a newer format. ST_CORRUPT, ST_IO. */
+MUST_USE enum status meta_read_identity(struct cold *cold, struct meta_identity *out,
+                                        struct err *err);
+void meta_put_identity(struct cold_batch *batch, const struct meta_identity *identity);
+MUST_USE enum status meta_read_state(struct cold *cold, struct meta_state *out, struct err *err);
+void meta_put_state(struct cold_batch *batch, const struct meta_state *state);
+void meta_state_deinit(struct meta_state *state);
+
+/* Leftovers that the reaper has yet to drop: a whole database id, or a large object's elements. */
+enum meta_reap_kind { META_REAP_DB = 'd', META_REAP_OBJECT = 'o' };
+#define META_REAP_KEY_BYTES 11
+void meta_reap_key(enum meta_reap_kind kind, uint8_t type, uint64_t id,
+                   uint8_t out[META_REAP_KEY_BYTES]);
+MUST_USE bool meta_reap_key_decode(struct bytes key, enum meta_reap_kind *kind_out,
+                                   uint8_t *type_out, uint64_t *id_out);
+
+#endif

@@ -1,0 +1,231 @@
+#include "storage/reap.h"
+
+#include "codec/buf.h"
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "codec/record.h"
+#include "storage/cold.h"
+#include "storage/executor.h"
+#include "storage/loader.h"
+#include "storage/meta.h"
+
+#include <time.h>
+
+#define SLICE_US          20000
+#define SINGLE_DELETE_MAX 1000 /* up to so many records go one by one: range deletions cost reads  \
+                                */
+#define ENTRIES_PER_JOB 32
+
+struct reap {
+    struct job job; /* first */
+    struct cold *cold;
+    struct executor *flusher;
+    bool busy;
+    bool stopped;
+    bool more; /* the last job did not get to the end */
+    uint32_t epoch_seen;
+    bool ever_ran;
+    /* the job's: an emptied database that is being searched for large objects */
+    struct buf resume; /* family u8, then the key to go on with; empty: none */
+    struct reap_stats stats;
+};
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+struct reap *reap_create(struct cold *cold, struct executor *flusher)
+{
+    struct reap *reap = mem_calloc(1, sizeof(*reap));
+    reap->cold = cold;
+    reap->flusher = flusher;
+    return reap;
+}
+
+void reap_destroy(struct reap *reap)
+{
+    if (reap == NULL)
+        return;
+    CHECK(!reap->busy);
+    buf_deinit(&reap->resume);
+    mem_free(reap);
+}
+
+/* Deletes a range of a family: few records one by one, many as a range. */
+static enum status drop_range(struct reap *reap, struct cold_batch *batch, enum family family,
+                              struct bytes lower, struct bytes upper, bool *ranged_out)
+{
+    struct cold_iter_options options = {.lower = lower, .upper = upper};
+    struct cold_iter *iter = cold_iter_create(reap->cold, family, &options);
+    size_t count = 0;
+    for (cold_iter_seek(iter, lower); cold_iter_valid(iter) && count <= SINGLE_DELETE_MAX;
+         cold_iter_next(iter))
+        count++;
+    bool ranged = count > SINGLE_DELETE_MAX;
+    if (!ranged) {
+        for (cold_iter_seek(iter, lower); cold_iter_valid(iter); cold_iter_next(iter))
+            cold_batch_delete(batch, family, cold_iter_key(iter));
+        reap->stats.records += count;
+    } else {
+        cold_batch_delete_range(batch, family, lower, upper);
+        reap->stats.ranges++;
+        *ranged_out = true;
+    }
+    enum status st = cold_iter_status(iter, NULL);
+    cold_iter_destroy(iter);
+    return st;
+}
+
+static enum status drop_object(struct reap *reap, struct cold_batch *batch, uint8_t type,
+                               uint64_t object_id)
+{
+    uint8_t lower[RECORD_ELEMENT_PREFIX_BYTES];
+    uint8_t upper[RECORD_ELEMENT_PREFIX_BYTES];
+    record_element_prefix_encode(object_id, lower);
+    record_element_prefix_encode(object_id + 1, upper);
+    struct bytes from = bytes_make(lower, sizeof(lower));
+    struct bytes to = bytes_make(upper, sizeof(upper));
+    bool ranged = false;
+    enum status st = drop_range(reap, batch, loader_family(type), from, to, &ranged);
+    reap->stats.objects++;
+    return st;
+}
+
+/* Notes the large objects of an emptied database, some at a time. ST_AGAIN: not through. */
+static enum status note_large_objects(struct reap *reap, struct cold_batch *batch, uint32_t db_id,
+                                      int64_t deadline_us)
+{
+    uint8_t lower[RECORD_DB_ID_BYTES];
+    uint8_t upper[RECORD_DB_ID_BYTES];
+    record_db_prefix_encode(db_id, lower);
+    record_db_prefix_encode(db_id + 1, upper);
+    struct cold_iter_options options = {.lower = bytes_make(lower, sizeof(lower)),
+                                        .upper = bytes_make(upper, sizeof(upper))};
+    enum status st = ST_OK;
+    uint32_t type = reap->resume.len != 0 ? reap->resume.data[0] : OBJECT_STRING;
+    for (; type < OBJECT_TYPE_COUNT && st == ST_OK; type++) {
+        struct cold_iter *iter = cold_iter_create(reap->cold, loader_family(type), &options);
+        bool resumed = reap->resume.len > 1;
+        cold_iter_seek(iter, resumed ? bytes_make(reap->resume.data + 1, reap->resume.len - 1)
+                                     : options.lower);
+        buf_clear(&reap->resume);
+        for (uint32_t n = 1; cold_iter_valid(iter); cold_iter_next(iter), n++) {
+            struct record_header header;
+            struct bytes payload;
+            struct record_large_string large;
+            if (record_header_decode(cold_iter_value(iter), &header, &payload) == ST_OK &&
+                header.large && record_large_string_decode(payload, &large) == ST_OK) {
+                uint8_t key[META_REAP_KEY_BYTES];
+                meta_reap_key(META_REAP_OBJECT, (uint8_t)type, large.object_id, key);
+                cold_batch_put(batch, FAMILY_META, bytes_make(key, sizeof(key)), bytes_make("", 0));
+            }
+            if (n % 256 == 0 && now_us() >= deadline_us) {
+                buf_append_byte(&reap->resume, (uint8_t)type);
+                buf_append_bytes(&reap->resume, cold_iter_key(iter));
+                st = ST_AGAIN;
+                break;
+            }
+        }
+        if (st == ST_OK)
+            st = cold_iter_status(iter, NULL);
+        cold_iter_destroy(iter);
+    }
+    return st;
+}
+
+static enum status drop_db(struct reap *reap, struct cold_batch *batch, uint32_t db_id,
+                           int64_t deadline_us)
+{
+    enum status st = note_large_objects(reap, batch, db_id, deadline_us);
+    if (st != ST_OK)
+        return st;
+    uint8_t lower[RECORD_DB_ID_BYTES];
+    uint8_t upper[RECORD_DB_ID_BYTES];
+    record_db_prefix_encode(db_id, lower);
+    record_db_prefix_encode(db_id + 1, upper);
+    struct bytes from = bytes_make(lower, sizeof(lower));
+    struct bytes to = bytes_make(upper, sizeof(upper));
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT && st == ST_OK; type++) {
+        bool ranged = false;
+        st = drop_range(reap, batch, loader_family(type), from, to, &ranged);
+        if (st == ST_OK && ranged)
+            st = cold_drop_files(reap->cold, loader_family(type), from, to, NULL);
+    }
+    reap->stats.databases++;
+    return st;
+}
+
+static void run_reap(struct job *job)
+{
+    struct reap *reap = (struct reap *)(void *)job;
+    int64_t deadline_us = now_us() + SLICE_US;
+    struct cold_batch *batch = cold_batch_create();
+    struct cold_iter_options options = {.lower = bytes_text("r"), .upper = bytes_text("s")};
+    struct cold_iter *iter = cold_iter_create(reap->cold, FAMILY_META, &options);
+    enum status st = ST_OK;
+    reap->more = false;
+    uint32_t count = 0;
+    for (cold_iter_seek(iter, options.lower); cold_iter_valid(iter) && st == ST_OK;
+         cold_iter_next(iter)) {
+        if (count++ == ENTRIES_PER_JOB || (count > 1 && now_us() >= deadline_us)) {
+            reap->more = true;
+            break;
+        }
+        enum meta_reap_kind kind = META_REAP_OBJECT;
+        uint8_t type = 0;
+        uint64_t id = 0;
+        if (meta_reap_key_decode(cold_iter_key(iter), &kind, &type, &id))
+            st = kind == META_REAP_DB ? drop_db(reap, batch, (uint32_t)id, deadline_us)
+                                      : drop_object(reap, batch, type, id);
+        if (st == ST_OK)
+            cold_batch_delete(batch, FAMILY_META, cold_iter_key(iter));
+    }
+    cold_iter_destroy(iter);
+    if (st == ST_AGAIN) {
+        reap->more = true;
+        st = ST_OK;
+    }
+    if (st == ST_OK && cold_batch_count(batch) != 0)
+        st = cold_write(reap->cold, batch, false, NULL);
+    if (st != ST_OK)
+        reap->stats.errors++;
+    cold_batch_destroy(batch);
+}
+
+static void done_reap(struct job *job)
+{
+    struct reap *reap = (struct reap *)(void *)job;
+    reap->busy = false;
+}
+
+void reap_tick(struct reap *reap, uint32_t epoch)
+{
+    if (reap->busy || reap->stopped)
+        return;
+    if (reap->ever_ran && !reap->more && epoch == reap->epoch_seen)
+        return;
+    reap->ever_ran = true;
+    reap->epoch_seen = epoch;
+    reap->busy = true;
+    reap->job.run = run_reap;
+    reap->job.done = done_reap;
+    executor_submit(reap->flusher, &reap->job);
+}
+
+bool reap_busy(const struct reap *reap)
+{
+    return reap->busy;
+}
+
+void reap_stop(struct reap *reap)
+{
+    reap->stopped = true;
+}
+
+void reap_read_stats(const struct reap *reap, struct reap_stats *out)
+{
+    *out = reap->stats;
+}

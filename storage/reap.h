@@ -1,0 +1,32 @@
+/* Drops what emptied databases and deleted large objects have left on disk. What is to go is noted
+ * in the meta family by the cut that made it unreachable (meta.h), so nothing is forgotten in a
+ * crash. Works in short jobs on the flusher's thread, between cuts. Main thread but for the jobs.
+ */
+#ifndef BASALT_STORAGE_REAP_H
+#define BASALT_STORAGE_REAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cold;
+struct executor;
+struct reap;
+
+struct reap *reap_create(struct cold *cold, struct executor *flusher);
+/* Its job must have been drained. */
+void reap_destroy(struct reap *reap);
+/* Once per tick; `epoch` is the last applied cut, after each of which there may be something to do.
+ */
+void reap_tick(struct reap *reap, uint32_t epoch);
+bool reap_busy(const struct reap *reap);
+void reap_stop(struct reap *reap);
+
+struct reap_stats {
+    uint64_t databases, objects; /* dropped */
+    uint64_t records;            /* deleted one by one */
+    uint64_t ranges;             /* deleted as ranges */
+    uint64_t errors;
+};
+void reap_read_stats(const struct reap *reap, struct reap_stats *out);
+
+#endif

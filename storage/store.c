@@ -1,0 +1,452 @@
+#include "storage/store.h"
+
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "storage/cold.h"
+#include "storage/env.h"
+#include "storage/keyspace_internal.h"
+#include "storage/meta.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define RESOLVER_THREADS 2
+#define CUT_BUDGET_US    500
+#define EVICT_BUDGET_US  300
+#define EXPIRE_BUDGET_US 500
+
+struct store {
+    struct store_options options;
+    struct meta_identity identity;
+    struct completions *load_completions; /* of loads: may resume requests */
+    struct completions *cut_completions;  /* of flusher and resolver: never run commands */
+    struct executor *loaders, *resolvers, *flusher, *reclaimers, *scanners;
+    struct cold *cold;
+    struct journal *journal;
+    struct journal_reader *replay;
+    struct keyspace *ks;
+    struct loader *loader;
+    struct cut *cut;
+    struct evict *evict;
+    struct expire *expire;
+    struct scans *scans;
+    struct reap *reap;
+};
+
+/* ---- Reclaiming memory ------------------------------------------------------------------------
+ */
+
+struct reclaim_job {
+    struct job job; /* first */
+    void (*free_fn)(void *value);
+    void *value;
+};
+
+static void run_reclaim(struct job *job)
+{
+    struct reclaim_job *reclaim = (struct reclaim_job *)(void *)job;
+    reclaim->free_fn(reclaim->value);
+    mem_free(reclaim);
+}
+
+static void reclaim_value(void *arg, void (*free_fn)(void *value), void *value)
+{
+    struct store *store = arg;
+    struct reclaim_job *reclaim = mem_calloc(1, sizeof(*reclaim));
+    reclaim->job.run = run_reclaim;
+    reclaim->free_fn = free_fn;
+    reclaim->value = value;
+    executor_submit(store->reclaimers, &reclaim->job);
+}
+
+static void free_db(void *value)
+{
+    db_destroy(value);
+}
+
+static void reclaim_db(void *arg, struct db *db)
+{
+    reclaim_value(arg, free_db, db);
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------
+ */
+
+static enum status open_cold(struct store *store, struct err *err)
+{
+    char path[ENV_PATH_BYTES_MAX];
+    enum status st = env_mkdir(store->options.env, store->options.dir, err);
+    if (st != ST_OK)
+        return st;
+    (void)snprintf(path, sizeof(path), "%s/rocksdb", store->options.dir);
+    struct cold_options options = {.dir = path,
+                                   .block_cache_bytes = store->options.block_cache_bytes,
+                                   .write_buffer_bytes = store->options.write_buffer_bytes,
+                                   .background_jobs = store->options.compaction_threads};
+    return cold_open(&options, &store->cold, err);
+}
+
+static enum status make_identity(struct store *store, struct err *err)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t random[28];
+    struct env *env = store->options.env;
+    env->random_bytes(env, random, sizeof(random));
+    memcpy(&store->identity.hash_seed, random, 8);
+    for (int i = 0; i < 40; i++)
+        store->identity.replication_id[i] = digits[random[8 + i / 2] >> (i % 2 * 4) & 15];
+    store->identity.replication_id[40] = '\0';
+    struct cold_batch *batch = cold_batch_create();
+    meta_put_identity(batch, &store->identity);
+    enum status st = cold_write(store->cold, batch, true, err);
+    cold_batch_destroy(batch);
+    return st;
+}
+
+static enum status create_keyspace(struct store *store, const struct meta_state *state)
+{
+    uint32_t db_count = store->options.db_count;
+    if (state->db_count > db_count)
+        db_count = state->db_count;
+    struct keyspace_options options = {.db_count = db_count,
+                                       .hash_seed = store->identity.hash_seed,
+                                       .large_bytes = store->options.large_object_bytes};
+    struct keyspace *ks = ks_create_keyspace(&options);
+    store->ks = ks;
+    ks->reclaim_value = reclaim_value;
+    ks->reclaim_db = reclaim_db;
+    ks->reclaim_arg = store;
+    ks->probation = probation_create();
+    if (state->db_count == 0)
+        return ST_OK;
+    ks->next_object_id = state->next_object_id;
+    ks->next_db_id = state->next_db_id;
+    for (uint32_t i = 0; i < db_count; i++) {
+        struct db *db = ks->dbs[i];
+        if (i >= state->db_count) {
+            db->id = ks->next_db_id++;
+            continue;
+        }
+        const struct meta_db *from = &state->dbs[i];
+        db->id = from->id;
+        for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++) {
+            db->disk[type] = from->keys[type];
+            db->cold[type] = from->keys[type];
+            db->cold_count += from->keys[type];
+        }
+        db->on_disk = db->cold_count != 0;
+        db->disk_expires = from->expires;
+        db->cold_expires = from->expires;
+    }
+    return ST_OK;
+}
+
+static enum status open_journal(struct store *store, uint64_t cut_offset, struct err *err)
+{
+    char path[ENV_PATH_BYTES_MAX];
+    (void)snprintf(path, sizeof(path), "%s/journal", store->options.dir);
+    struct journal_options options = {.env = store->options.env,
+                                      .dir = path,
+                                      .segment_bytes = store->options.segment_bytes,
+                                      .fsync = store->options.fsync,
+                                      .retain_bytes = store->options.retain_bytes,
+                                      .start_offset = cut_offset,
+                                      .needed_from = cut_offset,
+                                      .accept_loss = store->options.accept_loss,
+                                      .notify = store->options.journal_progress,
+                                      .notify_arg = store->options.arg,
+                                      .log = store->options.log,
+                                      .log_arg = store->options.log_arg};
+    enum status st = journal_open(&options, &store->journal, err);
+    if (st != ST_OK)
+        return st;
+    if (journal_end(store->journal) < cut_offset)
+        return err_set(
+            err, ST_CORRUPT, "the journal in %s ends at offset %llu, before the last cut at %llu",
+            path, (unsigned long long)journal_end(store->journal), (unsigned long long)cut_offset);
+    if (journal_end(store->journal) == cut_offset)
+        return ST_OK;
+    st = journal_reader_open(store->journal, cut_offset, &store->replay, err);
+    if (st == ST_OK && !journal_reader_aligned(store->replay))
+        st = err_set(err, ST_CORRUPT, "the last cut's offset %llu is inside a block of the journal",
+                     (unsigned long long)cut_offset);
+    return st;
+}
+
+static void fill_evict_options(const struct store *store, struct evict_options *out)
+{
+    const struct store_options *options = &store->options;
+    *out = (struct evict_options){.ks = store->ks,
+                                  .cut = store->cut,
+                                  .bytes_max = options->hot_bytes_max,
+                                  .policy = options->policy,
+                                  .volatile_first = options->volatile_first,
+                                  .samples = options->samples,
+                                  .demoted = options->demoted,
+                                  .arg = options->arg};
+}
+
+static void start_parts(struct store *store, uint64_t cut_offset)
+{
+    const struct store_options *options = &store->options;
+    struct loader_options loader = {.ks = store->ks,
+                                    .cold = store->cold,
+                                    .executor = store->loaders,
+                                    .resolver = store->resolvers};
+    store->loader = loader_create(&loader);
+    store->ks->loader = store->loader;
+    struct cut_options cut = {.ks = store->ks,
+                              .cold = store->cold,
+                              .journal = store->journal,
+                              .flusher = store->flusher,
+                              .completions = store->cut_completions,
+                              .offset = cut_offset,
+                              .interval_ms = options->flush_interval_ms,
+                              .dirty_bytes_max = options->dirty_bytes_max,
+                              .journal_bytes_max = options->journal_bytes_max,
+                              .unordered = options->always_cold,
+                              .log = options->log,
+                              .log_arg = options->log_arg};
+    store->cut = cut_create(&cut);
+    store->ks->cut = store->cut;
+    struct evict_options evict;
+    fill_evict_options(store, &evict);
+    store->evict = evict_create(&evict);
+    struct expire_options expire = {.ks = store->ks,
+                                    .cold = store->cold,
+                                    .cut = store->cut,
+                                    .executor = store->scanners,
+                                    .expired = options->expired,
+                                    .arg = options->arg};
+    store->expire = expire_create(&expire);
+    struct scans_options scans = {
+        .ks = store->ks, .cold = store->cold, .executor = store->scanners};
+    store->scans = scans_create(&scans);
+    store->reap = reap_create(store->cold, store->flusher);
+}
+
+static void configure_keyspace(struct store *store)
+{
+    const struct store_options *options = &store->options;
+    store->ks->clock.lfu = options->policy == EVICT_LFU;
+    store->ks->clock.lfu_log_factor = options->lfu_log_factor;
+    store->ks->clock.lfu_decay_minutes = options->lfu_decay_minutes;
+    store->ks->string_rules.large_bytes = options->large_object_bytes;
+}
+
+static void free_store(struct store *store)
+{
+    journal_reader_close(store->replay);
+    journal_close(store->journal);
+    executor_destroy(store->loaders);
+    executor_destroy(store->resolvers);
+    executor_destroy(store->flusher);
+    executor_destroy(store->scanners);
+    while (completions_drain(store->load_completions) + completions_drain(store->cut_completions))
+        ;
+    reap_destroy(store->reap);
+    expire_destroy(store->expire);
+    evict_destroy(store->evict);
+    cut_destroy(store->cut);
+    scans_destroy(store->scans);
+    loader_destroy(store->loader);
+    if (store->ks != NULL)
+        probation_destroy(store->ks->probation);
+    ks_destroy_keyspace(store->ks);
+    executor_destroy(store->reclaimers);
+    completions_destroy(store->load_completions);
+    completions_destroy(store->cut_completions);
+    cold_close(store->cold);
+    mem_free(store);
+}
+
+enum status store_open(const struct store_options *options, struct store **out, struct err *err)
+{
+    struct store *store = mem_calloc(1, sizeof(*store));
+    struct meta_state state = {0};
+    store->options = *options;
+    store->load_completions = completions_create(options->wakeup, options->arg);
+    store->cut_completions = completions_create(options->wakeup, options->arg);
+    enum status st = open_cold(store, err);
+    if (st != ST_OK)
+        goto out;
+    st = meta_read_identity(store->cold, &store->identity, err);
+    if (st == ST_NOT_FOUND)
+        st = make_identity(store, err);
+    if (st != ST_OK)
+        goto out;
+    st = meta_read_state(store->cold, &state, err);
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        goto out;
+    st = open_journal(store, state.cut_offset, err);
+    if (st != ST_OK)
+        goto out;
+    store->loaders = executor_create("loader", options->loader_threads, store->load_completions);
+    store->scanners = executor_create("scanner", 1, store->load_completions);
+    store->resolvers = executor_create("resolver", RESOLVER_THREADS, store->cut_completions);
+    store->flusher = executor_create("flusher", 1, store->cut_completions);
+    store->reclaimers = executor_create("reclaim", 1, store->load_completions);
+    st = create_keyspace(store, &state);
+    start_parts(store, state.cut_offset);
+    configure_keyspace(store);
+    *out = store;
+out:
+    meta_state_deinit(&state);
+    if (st != ST_OK)
+        free_store(store);
+    return st;
+}
+
+enum status store_close(struct store *store, bool clean, struct err *err)
+{
+    if (store == NULL)
+        return ST_OK;
+    enum status st = ST_OK;
+    expire_set_active(store->expire, false);
+    reap_stop(store->reap);
+    if (clean && store->replay == NULL)
+        st = cut_run(store->cut, true, err);
+    while (expire_busy(store->expire) || reap_busy(store->reap) || !loader_idle(store->loader)) {
+        store_drain(store);
+        struct timespec pause = {.tv_nsec = 1000000};
+        (void)nanosleep(&pause, NULL);
+    }
+    while (cut_running(store->cut)) { /* not clean: let the running cut end, or give it up */
+        struct err ignored;
+        if (cut_run(store->cut, false, &ignored) != ST_OK)
+            break;
+    }
+    free_store(store);
+    return st;
+}
+
+void store_configure(struct store *store, const struct store_options *options)
+{
+    store->options = *options;
+    configure_keyspace(store);
+    cut_configure(store->cut, options->flush_interval_ms, options->dirty_bytes_max,
+                  options->journal_bytes_max, options->always_cold);
+    struct evict_options evict;
+    fill_evict_options(store, &evict);
+    evict_configure(store->evict, &evict);
+    journal_set_fsync(store->journal, options->fsync);
+    journal_set_retain(store->journal, options->retain_bytes);
+}
+
+/* ---- Running ----------------------------------------------------------------------------------
+ */
+
+enum status store_replay_next(struct store *store, uint32_t *db_out, uint64_t *offset_out,
+                              struct bytes *payload_out, struct err *err)
+{
+    if (store->replay == NULL)
+        return ST_END;
+    enum status st = journal_reader_next(store->replay, db_out, offset_out, payload_out, err);
+    if (st == ST_END) {
+        journal_reader_close(store->replay);
+        store->replay = NULL;
+    }
+    return st;
+}
+
+uint64_t store_replay_left(const struct store *store)
+{
+    return store->replay == NULL
+               ? 0
+               : journal_end(store->journal) - journal_reader_offset(store->replay);
+}
+
+void store_drain(struct store *store)
+{
+    (void)completions_drain(store->cut_completions);
+    (void)completions_drain(store->load_completions);
+}
+
+bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
+{
+    struct keyspace *ks = store->ks;
+    ks->now_ms = now_ms;
+    ks->clock.seconds = (uint32_t)(mono_ms / 1000);
+    store_drain(store);
+    if (store->replay != NULL)
+        return false;
+    bool more = expire_tick(store->expire, now_ms, EXPIRE_BUDGET_US);
+    loader_submit_resolves(store->loader);
+    more = cut_tick(store->cut, now_ms, CUT_BUDGET_US) || more;
+    (void)evict_make_room(store->evict, 0, EVICT_BUDGET_US);
+    reap_tick(store->reap, ks->applied_epoch);
+    return more;
+}
+
+enum status store_cut_now(struct store *store, bool flush, struct err *err)
+{
+    return cut_run(store->cut, flush, err);
+}
+
+enum status store_evict_all(struct store *store, struct err *err)
+{
+    enum status st = cut_run(store->cut, false, err);
+    if (st == ST_OK)
+        (void)evict_all(store->evict);
+    return st;
+}
+
+bool store_always_cold(const struct store *store)
+{
+    return store->options.always_cold;
+}
+
+struct keyspace *store_keyspace(struct store *store)
+{
+    return store->ks;
+}
+
+struct journal *store_journal(struct store *store)
+{
+    return store->journal;
+}
+
+struct cold *store_cold(struct store *store)
+{
+    return store->cold;
+}
+
+struct loader *store_loader(struct store *store)
+{
+    return store->loader;
+}
+
+struct cut *store_cut(struct store *store)
+{
+    return store->cut;
+}
+
+struct evict *store_evict(struct store *store)
+{
+    return store->evict;
+}
+
+struct expire *store_expire(struct store *store)
+{
+    return store->expire;
+}
+
+struct scans *store_scans(struct store *store)
+{
+    return store->scans;
+}
+
+struct reap *store_reap(struct store *store)
+{
+    return store->reap;
+}
+
+const char *store_replication_id(const struct store *store)
+{
+    return store->identity.replication_id;
+}
+
+void store_set_replication_id(struct store *store, const char id[40])
+{
+    memcpy(store->identity.replication_id, id, 40);
+}

@@ -1,0 +1,101 @@
+/* Everything below the server: opens and closes the parts in order, and gives them their share of
+ * each loop tick. Main thread. */
+#ifndef BASALT_STORAGE_STORE_H
+#define BASALT_STORAGE_STORE_H
+
+#include "codec/log_fn.h"
+#include "storage/cut.h"
+#include "storage/evict.h"
+#include "storage/executor.h"
+#include "storage/expire.h"
+#include "storage/journal.h"
+#include "storage/keyspace.h"
+#include "storage/loader.h"
+#include "storage/reap.h"
+#include "storage/scan.h"
+
+struct cold;
+struct env;
+struct store;
+
+struct store_options {
+    struct env *env;
+    const char *dir; /* the data directory: RocksDB in "rocksdb", the journal in "journal" */
+    uint32_t db_count;
+    size_t large_object_bytes;
+    /* Journal */
+    enum journal_fsync fsync;
+    uint64_t segment_bytes;
+    uint64_t retain_bytes;
+    bool accept_loss;
+    /* Cuts */
+    int64_t flush_interval_ms;
+    size_t dirty_bytes_max;
+    uint64_t journal_bytes_max;
+    /* RocksDB */
+    uint64_t block_cache_bytes;
+    uint64_t write_buffer_bytes;
+    uint32_t compaction_threads;
+    uint32_t loader_threads;
+    /* Memory */
+    size_t hot_bytes_max;
+    enum evict_policy policy;
+    bool volatile_first;
+    uint32_t samples;
+    uint8_t lfu_log_factor;
+    uint16_t lfu_decay_minutes;
+    bool always_cold; /* debugging: every object is demoted after every command */
+    /* Calls up. All on the main thread but wakeup. */
+    wakeup_fn *wakeup;                   /* any thread: store_tick should be called soon */
+    void (*journal_progress)(void *arg); /* journal thread: durability or state changed */
+    void (*expired)(void *arg, uint32_t number, struct keyref *ref); /* see expire.h */
+    void (*demoted)(void *arg, struct db *db, struct bytes key);     /* may be NULL */
+    void *arg;
+    log_fn *log;
+    void *log_arg;
+};
+
+/* Opens or makes a data directory. ST_EXISTS: in use by another process; ST_CORRUPT,
+ * ST_UNSUPPORTED, ST_IO, ST_NO_SPACE with the file. The journal behind the last cut is then to be
+ * replayed before anything else: store_replay_next until ST_END. */
+MUST_USE enum status store_open(const struct store_options *options, struct store **out,
+                                struct err *err);
+/* With `clean`, makes a last cut and flush, so that the next start has nothing to replay; ST_OK or
+ * what kept it from that (nothing is lost: the journal has it). The store is closed in any case. */
+enum status store_close(struct store *store, bool clean, struct err *err);
+/* Applies changed settings (all but env, dir, db_count, threads, sizes of journal segments). */
+void store_configure(struct store *store, const struct store_options *options);
+
+/* The next block of the journal behind the cut: whole commands in RESP, beginning in database
+ * number `*db_out`. ST_END: the dataset is complete. */
+MUST_USE enum status store_replay_next(struct store *store, uint32_t *db_out, uint64_t *offset_out,
+                                       struct bytes *payload_out, struct err *err);
+/* Bytes of journal still to be replayed. */
+uint64_t store_replay_left(const struct store *store);
+
+/* Once per loop tick: completions, cuts, eviction, expiry. True when there is more to do at once.
+ */
+bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms);
+/* Handles what background threads have completed (wakeups). */
+void store_drain(struct store *store);
+
+struct keyspace *store_keyspace(struct store *store);
+struct journal *store_journal(struct store *store);
+struct cold *store_cold(struct store *store);
+struct loader *store_loader(struct store *store);
+struct cut *store_cut(struct store *store);
+struct evict *store_evict(struct store *store);
+struct expire *store_expire(struct store *store);
+struct scans *store_scans(struct store *store);
+struct reap *store_reap(struct store *store);
+const char *store_replication_id(const struct store *store);
+void store_set_replication_id(struct store *store, const char id[40]);
+
+/* Makes a cut up to now and waits for it; with `flush` RocksDB's memtables are written out too
+ * (DEBUG CUT, DEBUG RELOAD). */
+MUST_USE enum status store_cut_now(struct store *store, bool flush, struct err *err);
+/* DEBUG EVICT all, and after each command with always_cold: cuts, then demotes everything. */
+MUST_USE enum status store_evict_all(struct store *store, struct err *err);
+bool store_always_cold(const struct store *store);
+
+#endif
