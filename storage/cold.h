@@ -61,7 +61,7 @@ struct cold_options {
     const char *dir;             /* made if missing, one level; borrowed for the call */
     uint64_t block_cache_bytes;  /* 0: 64 MiB */
     uint64_t write_buffer_bytes; /* bound for the memtables of all families; 0: 128 MiB. A batch
-                                  * is never split, so one batch may come on top */
+                                  * is never split: see cold_memory_bound */
     uint32_t background_jobs;    /* compactions at once; 0: 2. A flush thread comes on top */
     enum cold_compression compression;
     bool read_only;        /* several processes may; writes are ST_INVALID */
@@ -288,7 +288,8 @@ void cold_read_stats(struct cold *cold, struct cold_stats *out);
 MUST_USE enum status cold_property(struct cold *cold, enum family family, const char *name,
                                    struct buf *out);
 /* What RocksDB may take in all: block cache, memtables, filters and indexes as they are now, and an
- * allowance for running jobs. One batch being written comes on top. */
+ * allowance for running jobs. On top comes the batch being written: while it has B bytes, up to 4 B
+ * (as filled, as sorted, and twice in memtables, which cannot split it). */
 uint64_t cold_memory_bound(struct cold *cold);
 
 #endif

@@ -6,7 +6,7 @@
  * sorts an index of them, drops all but the last entry of a key, writes RocksDB's batch and frees
  * the chunks.
  *
- * At its peak, inside cold_write, a batch takes twice its bytes.
+ * At its peak, inside cold_write, a batch takes twice its bytes, and RocksDB's memtables once more.
  *
  * Entry in a chunk: header, key, value, one after the other, unaligned. Chunks are walked in the
  * order of their making, so that the last of equal keys is the latest. */
@@ -59,10 +59,10 @@ struct cold_batch {
     rocksdb_writebatch_t *sealed; /* owned; set by sealing, when the chunks go */
 };
 
-static struct chunk *create_chunk(size_t capacity)
+static struct chunk *create_chunk(size_t size)
 {
-    struct chunk *chunk = mem_alloc(sizeof(*chunk) + capacity);
-    *chunk = (struct chunk){.capacity = capacity};
+    struct chunk *chunk = mem_alloc(size);
+    *chunk = (struct chunk){.capacity = size - sizeof(*chunk)};
     return chunk;
 }
 
@@ -124,7 +124,8 @@ void cold_batch_clear(struct cold_batch *batch)
 
 static uint8_t *add_chunk(struct cold_batch *batch, size_t size)
 {
-    struct chunk *chunk = create_chunk(size > CHUNK_BYTES ? size : CHUNK_BYTES);
+    size_t whole = size + sizeof(struct chunk);
+    struct chunk *chunk = create_chunk(whole > CHUNK_BYTES ? whole : CHUNK_BYTES);
     batch->last->next = chunk;
     batch->last = chunk;
     chunk->len = size;

@@ -50,7 +50,7 @@
 #define CHECKSUM_XXH3         4 /* CRC32C is in software in this build */
 #define FORMAT_VERSION        5
 
-#define MEMTABLES_MAX         4 /* per family: one filling, the rest being flushed */
+#define MEMTABLES_MAX         3 /* per family: one filling, the others being flushed */
 #define L0_SLOWDOWN_FILES     28
 #define L0_STOP_FILES         44
 #define TABLE_FILE_BYTES      (64 * MIB)
