@@ -213,8 +213,9 @@ static bool ends_as_table(int dir_fd, const char *name)
     return read_all && memcmp(last, table_magic, sizeof(last)) == 0;
 }
 
-/* RocksDB does not say which table made the opening fail when its end is damaged: names those. */
-static void name_cut_tables(const char *path, struct err *err)
+/* RocksDB does not say which table made the opening fail when its end is damaged: names those. Nor
+ * that a log cut short is what left some family's tables ahead. */
+static void name_damaged_files(const char *path, struct err *err)
 {
     DIR *dir = opendir(path);
     if (dir == NULL || err == NULL || strstr(err->message, ".sst") != NULL) {
@@ -223,6 +224,9 @@ static void name_cut_tables(const char *path, struct err *err)
         return;
     }
     struct err rocksdb = *err;
+    if (strstr(rocksdb.message, "ahead of WALs") != NULL)
+        (void)err_set(err, ST_CORRUPT, "a log file (%s/*.log) is damaged or missing (%.150s)", path,
+                      rocksdb.message);
     struct dirent *entry;
     while ((entry = readdir(dir)) != NULL)
         if (ends_with(entry->d_name, ".sst") && !ends_as_table(dirfd(dir), entry->d_name))
@@ -256,7 +260,7 @@ static enum status open_db(struct cold *cold, const struct cold_options *options
     }
     enum status st = cold_error_take(text, options->dir, err);
     if (st == ST_CORRUPT)
-        name_cut_tables(options->dir, err);
+        name_damaged_files(options->dir, err);
     return st;
 }
 

@@ -391,6 +391,7 @@ static void a_damaged_log_never_parts_the_families(void **state)
             cold_close(cold);
         } else {
             assert_status(st, ST_CORRUPT);
+            assert_non_null(strstr(err.message, ".log"));
         }
         mem_free(log);
         mem_free(store);
