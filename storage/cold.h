@@ -68,7 +68,7 @@ struct cold_options {
     bool must_exist;       /* a missing store is ST_NOT_FOUND instead of being made */
     bool bounded_metadata; /* filters and indexes in the block cache instead of the heap: a bound
                             * for very large stores, at 1.0 us instead of 0.5 per absent key */
-    bool direct_io;        /* past the page cache, where the file system can; else as if not set */
+    bool direct_io; /* read past the page cache where the file system can (writes always do) */
 };
 
 /* Returns a static name such as "string". */
@@ -207,8 +207,8 @@ MUST_USE enum status cold_flush(struct cold *cold, struct err *err);
 MUST_USE enum status cold_compact_range(struct cold *cold, enum family family, struct bytes lower,
                                         struct bytes upper, struct err *err);
 /* Drops the files that lie wholly in lower <= key < upper, at once and without reading them: for
- * ranges that a cold_batch_delete_range has deleted before. Snapshots that are still to be read
- * there would lose them. */
+ * ranges that a cold_batch_delete_range has deleted before. Files of level 0 stay. Snapshots that
+ * are still to be read there would lose them. */
 MUST_USE enum status cold_drop_files(struct cold *cold, enum family family, struct bytes lower,
                                      struct bytes upper, struct err *err);
 /* A consistent copy by hard links where possible. `dir` must not exist; its parent must. */

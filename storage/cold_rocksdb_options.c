@@ -15,12 +15,12 @@
  * - The write-ahead log is bounded to twice the memtables: that bounds the replay at open, and
  * makes families with few writes (meta) let go of old log files.
  * - Compaction. Every batch covers all keys, so each merge rewrites the next level whole: the
- * larger level 0 is by then, the less is rewritten in all. Eight files of a batch each, and a first
- * level of 2 GiB: 5.1 to 5.4 bytes written a user byte (log 1, flush 1) when 20 M records of 400
- * random bytes are loaded; four files: 6.5 to 7.5. While little is written, cold_tend lets two
- * files start a merge.
- * - Flushes and compactions write past the page cache where the file system can: 0.8 us of 4.4 a
- * record of 400 bytes, and the cache keeps what is read. direct_io is for reads.
+ * larger level 0 is by then, the less is rewritten in all. Eight files and a first level of 2
+ * GiB: 5.0 to 5.5 bytes written a user byte (1 of them log, 1 flush) for a random load that ends at
+ * four times the first level; four files: 6.5 to 7.5 (2.5 M records of 400 random bytes, with all
+ * sizes an eighth). While little is written, cold_tend lets two files start a merge.
+ * - Flushes and compactions write past the page cache where the file system can: it saves 0.8 us of
+ *   4.4 a record of 400 bytes, and the cache keeps what is read. direct_io is for the reads.
  * - Compaction threads keep normal priority: a thread preempted at low priority while it holds
  *   RocksDB's mutex would hold up the main thread, which takes that mutex at times. */
 #include "storage/cold_rocksdb_internal.h"
@@ -67,7 +67,7 @@
 #define DELETION_WINDOW         (128 * KIB)
 #define DELETION_WINDOW_EXPIRES (4 * KIB)
 
-/* True when files of `dir` can be opened past the page cache (tmpfs, for one, cannot). */
+/* True when files of `dir` can be opened past the page cache (not all file systems can). */
 static bool supports_direct_io(const char *dir)
 {
     struct buf path = {0};
