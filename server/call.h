@@ -13,8 +13,10 @@
 #include "server/reply.h"
 #include "server/session.h"
 #include "storage/keyspace.h"
+#include "storage/scan.h"
 
 struct exec;
+struct pending;
 struct services;
 
 #define CALL_KEYS_INLINE 4
@@ -39,8 +41,10 @@ struct call {
     struct bytes raw; /* the request's own RESP bytes if it came as a canonical array, else empty */
     uint64_t
         changes; /* how much the handler changed; what INFO calls rdb_changes_since_last_save */
-    bool effect_custom; /* call_effect was used: the request itself is not journaled */
-    bool effect_none;   /* call_no_effect */
+    bool effect_custom;      /* call_effect was used: the request itself is not journaled */
+    bool effect_none;        /* call_no_effect */
+    bool waiting;            /* call_scan and the like: the handler will be called anew */
+    struct pending *pending; /* what it waits for; NULL at first */
 };
 
 /* ---- Finding keys. `index` counts the command's declared keys from 0. Expired keys are deleted
@@ -60,6 +64,19 @@ struct object *call_find_write_type(struct call *c, int index, enum object_type 
 struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_write);
 /* Fills `ref` for a key and its current object without any side effect. */
 void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
+
+/* ---- Waiting, at the beginning of a handler: when these do not give what was asked for, the
+ * handler returns at once without a reply, and is called anew when it can be had. Before them it
+ * must not have changed anything. */
+
+/* The keys from a position on (storage/scan.h); NULL: not yet, or failed and an error was replied.
+ * `step` (0 or 1) tells two scans of one request apart. Valid until the handler returns. */
+const struct scan_result *call_scan(struct call *c, int step, struct db *db, uint64_t cursor,
+                                    size_t count);
+/* Until db_size() of the database is exact (no blind overwrite is unresolved). */
+bool call_wait_exact(struct call *c, struct db *db);
+/* A random position that stays the same when the handler is called anew. */
+uint64_t call_random_position(struct call *c);
 
 /* ---- Telling what was done. */
 

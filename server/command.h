@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct call;
+struct object;
 
 typedef void command_fn(struct call *call);
 
@@ -146,6 +147,11 @@ struct key_arg {
  * how). */
 typedef int command_keys_fn(const struct bytes *argv, int argc, struct key_arg *out, int max);
 
+/* Which bytes from..to-1 of the large string at the request's key number `key` the command touches;
+ * false: all of them. Pure. Rows without this function need the whole value. */
+typedef bool command_pieces_fn(const struct bytes *argv, int argc, int key, const struct object *o,
+                               uint64_t *from_out, uint64_t *to_out);
+
 /* Arguments as COMMAND DOCS tells them. A list ends with a row without a name. */
 enum command_arg_type {
     ARG_STRING,
@@ -188,6 +194,7 @@ struct command {
     uint32_t flags; /* CMD_* */
     uint32_t acl;   /* ACL_* beyond what the flags imply */
     command_keys_fn *keys_fn;
+    command_pieces_fn *pieces;
     struct key_spec keys[KEY_SPECS_MAX];
     const char *group; /* "string", "generic", … */
     const char *since;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct exec;
+struct keyref;
 struct services;
 
 enum exec_result {
@@ -39,12 +40,38 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
 /* Forgets a suspended or blocked request; its session is going away. */
 void exec_cancel(struct exec *exec, struct session *session);
 
+/* Time as of the running command. */
+int64_t exec_now_ms(struct exec *exec);  /* wall clock */
+int64_t exec_mono_ms(struct exec *exec); /* monotonic */
+/* Deletes an expired key, with its journal record and event (store_options.expired). */
+void exec_expired(void *exec, uint32_t db, struct keyref *ref);
+/* While the journal is replayed commands that are not CMD_LOADING are refused. */
+void exec_set_loading(struct exec *exec, bool loading);
+bool exec_loading(const struct exec *exec);
+
+struct exec_stats {
+    uint64_t keyspace_hits, keyspace_misses;
+    uint64_t expired_keys;
+    uint64_t changes;         /* since start; rdb_changes_since_last_save counts from a save */
+    uint64_t suspended_total; /* requests that had to wait for cold keys */
+    uint64_t suspended_now;
+    uint64_t throttled_total; /* writes delayed because dirty data were over their limit */
+    uint64_t throttled_now;
+    uint64_t throttled_us;   /* sum of their delays */
+    uint64_t io_errors;      /* requests refused because a record could not be read */
+    uint64_t sync_evictions; /* of debug-always-cold */
+};
+void exec_read_stats(const struct exec *exec, struct exec_stats *out);
+/* CONFIG RESETSTAT */
+void exec_reset_stats(struct exec *exec);
+
 /* Sets up a session with its defaults (id, times, protocol 2, database 0); frees what it owns. */
 void session_init(struct session *session, struct output *out, uint64_t id, int64_t now_ms);
 void session_deinit(struct exec *exec, struct session *session);
 
-/* End of a loop tick: hands the staged journal bytes to their thread. */
-void exec_tick_end(struct exec *exec);
+/* Begins and ends a loop tick. The end gives the store its share of work and hands the staged
+ * journal bytes to their thread; true when there is more to do at once. */
+bool exec_tick_end(struct exec *exec);
 /* The journal offset that must be durable before replies made so far may be sent; 0 when they may
  * be sent at once (appendfsync everysec or no, or nothing unsynced). Ask after exec_tick_end. */
 uint64_t exec_gate(const struct exec *exec);

@@ -10,6 +10,7 @@
 
 struct conn;
 struct command;
+struct pending;
 struct transaction; /* MULTI state, multi.h */
 struct acl_user;
 
@@ -44,6 +45,7 @@ struct session {
     uint32_t db;    /* selected database number */
     bool authenticated;
     struct reply reply;
+    struct pending *pending;         /* owned by exec.c: its request that waits; NULL */
     struct conn *conn;               /* borrowed; NULL without a connection */
     struct transaction *transaction; /* owned by multi.c; NULL outside */
     struct acl_user *user;           /* borrowed from acl.c; NULL: the default user */

@@ -10,10 +10,10 @@
 #include "storage/cold.h"
 #include "storage/executor.h"
 #include "storage/journal.h"
-#include "storage/keyspace_internal.h"
 #include "storage/loader.h"
 #include "storage/meta.h"
 #include "storage/object_value.h"
+#include "storage/tier.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
 #include "codec/check.h"
 #include "codec/mem.h"
 #include "storage/cut.h"
-#include "storage/keyspace_internal.h"
 #include "storage/loader.h"
 #include "storage/object_value.h"
+#include "storage/tier.h"
 
 #include <time.h>
 

@@ -7,8 +7,8 @@
 #include "storage/cold.h"
 #include "storage/cut.h"
 #include "storage/executor.h"
-#include "storage/keyspace_internal.h"
 #include "storage/loader.h"
+#include "storage/tier.h"
 
 #include <time.h>
 

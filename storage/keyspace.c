@@ -1,5 +1,5 @@
 /* See keyspace.h. This file: databases, lookups, and every change of an object's standing. */
-#include "storage/keyspace_internal.h"
+#include "storage/tier.h"
 
 #include "codec/check.h"
 #include "codec/mem.h"
@@ -181,6 +181,11 @@ static void follow(struct keyspace *ks, struct keyref *ref, struct object *o)
     ks->generation++;
     ref->object = o;
     ref->generation = ks->generation;
+}
+
+uint64_t ks_random_position(struct keyspace *ks)
+{
+    return ks_random(ks) % TABLE_POSITION_LIMIT;
 }
 
 /* ---- Accounting -------------------------------------------------------------------------------

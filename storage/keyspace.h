@@ -136,6 +136,9 @@ struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *
 void ks_flush_db(struct keyspace *ks, uint32_t number);
 void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b);
 
+/* A random place in scan order. */
+uint64_t ks_random_position(struct keyspace *ks);
+
 /* ---- Use and accounting. */
 
 /* The access clock, set once per tick; the keyspace's first member. */

@@ -9,8 +9,8 @@
 #include "codec/record.h"
 #include "storage/cold.h"
 #include "storage/executor.h"
-#include "storage/keyspace_internal.h"
 #include "storage/object_value.h"
+#include "storage/tier.h"
 
 #include <inttypes.h>
 #include <stddef.h>

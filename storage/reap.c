@@ -11,9 +11,10 @@
 
 #include <time.h>
 
-#define SLICE_US          20000
-#define SINGLE_DELETE_MAX 1000 /* up to so many records go one by one: range deletions cost reads  \
-                                */
+#define SLICE_US 20000
+#define SINGLE_DELETE_MAX                                                                          \
+    1000 /* up to so many records go one by one: range deletions cost reads                        \
+          */
 #define ENTRIES_PER_JOB 32
 
 struct reap {

@@ -12,8 +12,8 @@
 #include "codec/record.h"
 #include "storage/cold.h"
 #include "storage/executor.h"
-#include "storage/keyspace_internal.h"
 #include "storage/loader.h"
+#include "storage/tier.h"
 
 #include <stdlib.h>
 

@@ -4,8 +4,8 @@
 #include "codec/mem.h"
 #include "storage/cold.h"
 #include "storage/env.h"
-#include "storage/keyspace_internal.h"
 #include "storage/meta.h"
+#include "storage/tier.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -31,6 +31,7 @@ struct store {
     struct expire *expire;
     struct scans *scans;
     struct reap *reap;
+    int64_t tended_at_ms; /* monotonic: the last cold_tend */
 };
 
 /* ---- Reclaiming memory ------------------------------------------------------------------------
@@ -375,6 +376,10 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     more = cut_tick(store->cut, now_ms, CUT_BUDGET_US) || more;
     (void)evict_make_room(store->evict, 0, EVICT_BUDGET_US);
     reap_tick(store->reap, ks->applied_epoch);
+    if (mono_ms - store->tended_at_ms >= TEND_PERIOD_MS) {
+        store->tended_at_ms = mono_ms;
+        cold_tend(store->cold, mono_ms);
+    }
     return more;
 }
 

@@ -1,7 +1,7 @@
 /* The inside of the keyspace, shared by the modules that move objects between RAM and disk: cut,
  * loader, evict, expire, scan, recover. Nobody else includes it. Main thread. */
-#ifndef BASALT_STORAGE_KEYSPACE_INTERNAL_H
-#define BASALT_STORAGE_KEYSPACE_INTERNAL_H
+#ifndef BASALT_STORAGE_TIER_H
+#define BASALT_STORAGE_TIER_H
 
 #include "storage/keyspace.h"
 #include "storage/table.h"

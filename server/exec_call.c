@@ -1,0 +1,275 @@
+/* What handlers call on their way: finding keys, waiting, arguments. See call.h. */
+#include "server/exec_internal.h"
+
+#include "codec/check.h"
+#include "codec/number.h"
+#include "server/config.h"
+#include "server/notify.h"
+#include "server/services.h"
+#include "storage/store.h"
+
+#include <stdio.h>
+
+/* ---- Expiry -----------------------------------------------------------------------------------
+ */
+
+void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
+{
+    struct bytes argv[2] = {bytes_text("DEL"), ref->key};
+    exec_stage_command(exec, db, 2, argv);
+    exec->counters.expired_keys++;
+    ks_delete(exec->ks, ref);
+}
+
+void exec_expired(void *arg, uint32_t db, struct keyref *ref)
+{
+    exec_expire_key(arg, db, ref);
+}
+
+/* The live object of `ref`, deleting it first if its time has come. While the journal is replayed
+ * nothing expires: the deletion is in the journal too. */
+static struct object *find_live(struct call *c, struct keyref *ref)
+{
+    struct object *o = ks_find(c->ks, ref);
+    if (o == NULL || !object_has_expire(o) || o->expire_at_ms > c->now_ms)
+        return o;
+    if ((c->session->flags & SESSION_REPLAY) != 0)
+        return o;
+    exec_expire_key(c->exec, ref->db == c->db ? c->session->db : exec_db_number(c->exec, ref->db),
+                    ref);
+    return NULL;
+}
+
+/* ---- Finding ----------------------------------------------------------------------------------
+ */
+
+static void touch(struct call *c, struct object *o)
+{
+    if ((c->session->flags & SESSION_NO_TOUCH) == 0)
+        ks_touch(c->ks, o);
+}
+
+struct object *call_find_read(struct call *c, int index)
+{
+    CHECK(index < c->key_count);
+    struct object *o = find_live(c, &c->keys[index]);
+    if (o == NULL) {
+        c->exec->counters.keyspace_misses++;
+        call_notify(c, NOTIFY_KEY_MISS, "keymiss", c->keys[index].key);
+        return NULL;
+    }
+    c->exec->counters.keyspace_hits++;
+    touch(c, o);
+    return o;
+}
+
+struct object *call_find_write(struct call *c, int index)
+{
+    CHECK(index < c->key_count);
+    struct object *o = find_live(c, &c->keys[index]);
+    if (o != NULL)
+        touch(c, o);
+    return o;
+}
+
+static struct object *check_type(struct call *c, struct object *o, enum object_type type,
+                                 bool *wrong_type)
+{
+    *wrong_type = o != NULL && o->type != type;
+    if (!*wrong_type)
+        return o;
+    reply_error_id(c->reply, ERROR_WRONGTYPE);
+    return NULL;
+}
+
+struct object *call_find_read_type(struct call *c, int index, enum object_type type,
+                                   bool *wrong_type)
+{
+    return check_type(c, call_find_read(c, index), type, wrong_type);
+}
+
+struct object *call_find_write_type(struct call *c, int index, enum object_type type,
+                                    bool *wrong_type)
+{
+    return check_type(c, call_find_write(c, index), type, wrong_type);
+}
+
+void call_keyref(struct call *c, struct bytes key, struct keyref *ref)
+{
+    ks_ref(c->ks, c->db, key, ref);
+}
+
+struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_write)
+{
+    struct keyref ref;
+    call_keyref(c, key, &ref);
+    if (ref.object == NULL) {
+        struct err err;
+        enum status st = loader_read_now(c->exec->loader, ref.db, ref.position, key, &err);
+        if (st != ST_OK && st != ST_NOT_FOUND)
+            c->exec->counters.io_errors++;
+    }
+    struct object *o = find_live(c, &ref);
+    if (o != NULL) {
+        struct err err;
+        if (o->large &&
+            loader_read_chunks_now(c->exec->loader, ref.db, o, 0, UINT64_MAX, &err) != ST_OK) {
+            c->exec->counters.io_errors++;
+            return NULL;
+        }
+        touch(c, o);
+    }
+    if (!for_write) {
+        if (o != NULL)
+            c->exec->counters.keyspace_hits++;
+        else
+            c->exec->counters.keyspace_misses++;
+    }
+    return o;
+}
+
+/* ---- Waiting ----------------------------------------------------------------------------------
+ */
+
+static void scan_done(void *arg, struct scan *scan)
+{
+    struct pending *p = arg;
+    for (int i = 0; i < PENDING_SCANS_MAX; i++)
+        if (p->scans[i] == scan)
+            p->scans_done[i] = true;
+    p->wait.ready(p);
+}
+
+const struct scan_result *call_scan(struct call *c, int step, struct db *db, uint64_t cursor,
+                                    size_t count)
+{
+    CHECK(step >= 0);
+    CHECK(step < PENDING_SCANS_MAX);
+    struct pending *p = exec_pending(c);
+    struct scans *scans = store_scans(c->exec->store);
+    if (p->scans[step] == NULL) {
+        bool complete = false;
+        bool wait = (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) == 0;
+        if (wait)
+            p->scans[step] = scan_start(scans, db, cursor, count, scan_done, p, &complete);
+        else
+            p->scans[step] = scan_run(scans, db, cursor, count, NULL);
+        p->scans_done[step] = complete || !wait;
+    }
+    if (!p->scans_done[step]) {
+        c->waiting = true;
+        return NULL;
+    }
+    struct err err;
+    if (scan_read(p->scans[step], &p->results[step], &err) != ST_OK) {
+        c->exec->counters.io_errors++;
+        reply_error_format(c->reply, "IOERR %s", err.message);
+        return NULL;
+    }
+    return &p->results[step];
+}
+
+bool call_wait_exact(struct call *c, struct db *db)
+{
+    if (db->unresolved == 0 || (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) != 0)
+        return true;
+    loader_submit_resolves(c->exec->loader);
+    struct pending *p = exec_pending(c);
+    p->exact_db = db;
+    exec_wait_tick(p);
+    c->waiting = true;
+    return false;
+}
+
+uint64_t call_random_position(struct call *c)
+{
+    struct pending *p = exec_pending(c);
+    if (!p->has_random_position) {
+        p->random_position = ks_random_position(c->ks);
+        p->has_random_position = true;
+    }
+    return p->random_position;
+}
+
+/* ---- Telling ----------------------------------------------------------------------------------
+ */
+
+void call_key_modified(struct call *c, const struct keyref *key)
+{
+    (void)c;
+    (void)key;
+}
+
+void call_db_modified(struct call *c, uint32_t db)
+{
+    (void)c;
+    (void)db;
+}
+
+void call_notify(struct call *c, int event_class, const char *event, struct bytes key)
+{
+    call_notify_db(c, event_class, event, key, c->session->db);
+}
+
+void call_notify_db(struct call *c, int event_class, const char *event, struct bytes key,
+                    uint32_t db)
+{
+    if (__builtin_expect((c->exec->config->notify_keyspace_events & event_class) == 0, 1))
+        return;
+    (void)event;
+    (void)key;
+    (void)db;
+}
+
+/* ---- Arguments --------------------------------------------------------------------------------
+ */
+
+bool call_arg_i64(struct call *c, int arg, int64_t *out)
+{
+    if (number_parse_i64(c->argv[arg], out))
+        return true;
+    reply_error_id(c->reply, ERROR_NOT_INTEGER);
+    return false;
+}
+
+bool call_arg_range(struct call *c, int arg, int64_t min, int64_t max, int64_t *out,
+                    const char *error)
+{
+    int64_t value = 0;
+    if (number_parse_i64(c->argv[arg], &value) && value >= min && value <= max) {
+        *out = value;
+        return true;
+    }
+    if (error != NULL)
+        reply_error(c->reply, error);
+    else
+        reply_error_format(c->reply, "ERR value is out of range, must be between %lld and %lld",
+                           (long long)min, (long long)max);
+    return false;
+}
+
+bool call_arg_f64(struct call *c, int arg, double *out)
+{
+    if (number_parse_f64(c->argv[arg], out))
+        return true;
+    reply_error_id(c->reply, ERROR_NOT_FLOAT);
+    return false;
+}
+
+bool call_arg_db(struct call *c, int arg, uint32_t *out, const char *not_integer_error)
+{
+    int64_t value = 0;
+    if (!number_parse_i64(c->argv[arg], &value)) {
+        if (not_integer_error != NULL)
+            reply_error(c->reply, not_integer_error);
+        else
+            reply_error_id(c->reply, ERROR_NOT_INTEGER);
+        return false;
+    }
+    if (value < 0 || value >= (int64_t)ks_db_count(c->ks)) {
+        reply_error(c->reply, "ERR DB index is out of range");
+        return false;
+    }
+    *out = (uint32_t)value;
+    return true;
+}
