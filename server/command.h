@@ -147,8 +147,11 @@ struct key_arg {
  * how). */
 typedef int command_keys_fn(const struct bytes *argv, int argc, struct key_arg *out, int max);
 
-/* Which bytes from..to-1 of the large string at the request's key number `key` the command touches;
- * false: all of them. Pure. Rows without this function need the whole value. */
+/* Says which bytes of a large string a request needs in RAM: from `*from_out` to `*to_out` - 1,
+ * none if that is empty. The range may go beyond the string's end; what is to be appended begins
+ * there. `key` counts the declared keys; `o` is an ENCODING_CHUNKED string whose header is in RAM.
+ * False: all of it, as for rows without such a function. Pure; arguments that are not valid need
+ * nothing (the handler will say what is wrong). */
 typedef bool command_pieces_fn(const struct bytes *argv, int argc, int key, const struct object *o,
                                uint64_t *from_out, uint64_t *to_out);
 

@@ -2,7 +2,8 @@
 #include "server/commands/tables.h"
 
 static const struct command *const tables[] = {
-    cmd_command_table,
+    cmd_bitfield_table, cmd_bitmap_table, cmd_command_table, cmd_counter_table,
+    cmd_lcs_table,      cmd_range_table,  cmd_string_table,
 };
 
 struct command_table *command_table_create(void)

@@ -5,8 +5,14 @@
 
 #include "server/command.h"
 
-extern const struct command cmd_command_table[]; /* COMMAND */
-extern const struct command cmd_expire_table[];  /* EXPIRE, TTL and the like */
-extern const struct command cmd_key_table[];     /* keys of any type */
+extern const struct command cmd_bitfield_table[]; /* BITFIELD */
+extern const struct command cmd_bitmap_table[];   /* SETBIT, BITCOUNT and the like */
+extern const struct command cmd_command_table[];  /* COMMAND */
+extern const struct command cmd_counter_table[];  /* INCR and the like */
+extern const struct command cmd_expire_table[];   /* EXPIRE, TTL and the like */
+extern const struct command cmd_key_table[];      /* keys of any type */
+extern const struct command cmd_lcs_table[];      /* LCS */
+extern const struct command cmd_range_table[];    /* parts of strings */
+extern const struct command cmd_string_table[];   /* GET, SET and the like */
 
 #endif

@@ -251,11 +251,6 @@ bool string_integer(const struct object *o, int64_t *out)
 
 /* ---- Changing. */
 
-static size_t inline_room(const struct object *o)
-{
-    return mem_usable_size(o) - offsetof(struct object, key) - o->key_len;
-}
-
 /* How much to set aside for a heap string that grew to `len`. */
 static size_t heap_growth(const struct string_rules *rules, size_t len)
 {
@@ -278,7 +273,7 @@ static void integer_to_text(struct object *o)
 {
     char text[NUMBER_I64_CHARS_MAX];
     struct bytes value = bytes_make(text, number_format_i64(o->value.integer, text));
-    if (value.len > inline_room(o)) {
+    if (value.len > string_inline_room(o)) {
         to_heap(o, value, value.len, value.len);
         return;
     }
@@ -302,7 +297,7 @@ static void to_chunked(struct object *o, const struct string_rules *rules, uint6
 
 static void grow_inline(struct object *o, const struct string_rules *rules, size_t len)
 {
-    if (len <= inline_room(o))
+    if (len <= string_inline_room(o))
         o->value.inline_len = len;
     else
         to_heap(o, bytes_make(string_inline(o), o->value.inline_len), len, heap_growth(rules, len));
@@ -414,6 +409,11 @@ void string_encode(const struct object *o, struct buf *out)
 }
 
 /* ---- Facts. */
+
+size_t string_inline_room(const struct object *o)
+{
+    return mem_usable_size(o) - offsetof(struct object, key) - o->key_len;
+}
 
 const char *string_encoding_name(const struct object *o)
 {

@@ -90,6 +90,15 @@ void string_plan_like(const struct object *from, struct string_plan *out);
  * plan->inline_len bytes of room behind its key. plan->value may overlap them. */
 void string_fill(struct object *o, const struct string_plan *plan,
                  const struct string_rules *rules);
+/* Makes `o`, which holds no value, an empty "raw" string that is to be written to. */
+static inline void string_init_empty(struct object *o)
+{
+    o->type = OBJECT_STRING;
+    o->encoding = ENCODING_INLINE;
+    o->raw = 1;
+    o->large = 0;
+    o->value.inline_len = 0;
+}
 /* Moves the value of `from` to `to`, which holds none and has the room that string_plan_like asks
  * for. O(1) but for inline bytes; `from` holds no value then. The object id stays the same. */
 void string_move(struct object *to, struct object *from);
@@ -173,7 +182,7 @@ bool string_integer(const struct object *o, int64_t *out);
 
 /* Replaces the value, which is not chunked, by an integer. */
 void string_set_integer(struct object *o, int64_t value);
-/* Writes `data` (not empty) at `offset`; zeros fill a gap before it. */
+/* Writes `data` at `offset`; zeros fill a gap before it. */
 void string_write(struct object *o, const struct string_rules *rules, uint64_t offset,
                   struct bytes data);
 /* Makes the value at least `len` bytes long, filling with zeros. */
@@ -187,6 +196,8 @@ void string_encode(const struct object *o, struct buf *out);
 
 /* ---- Facts, all O(1). */
 
+/* Bytes that fit behind the key. */
+size_t string_inline_room(const struct object *o);
 /* Chunks that are needed for the bytes from..to-1 and not in RAM; as string_chunked_missing, and 0
  * for all other holdings. */
 static inline size_t string_missing(const struct object *o, uint64_t from, uint64_t to,
