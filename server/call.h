@@ -73,6 +73,17 @@ void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
  * `step` (0 or 1) tells two scans of one request apart. Valid until the handler returns. */
 const struct scan_result *call_scan(struct call *c, int step, struct db *db, uint64_t cursor,
                                     size_t count);
+/* Forgets what the scan of `step` found: the next call_scan of that step begins a new one. */
+void call_scan_again(struct call *c, int step);
+/* What a handler that walks over a whole database in many scans keeps between being called; zeroed
+ * at first, freed with the request. */
+struct call_walk {
+    struct buf found;
+    uint64_t count;
+    uint64_t cursor; /* where the next scan begins */
+    bool wrapped;
+};
+struct call_walk *call_walk(struct call *c);
 /* Until db_size() of the database is exact (no blind overwrite is unresolved). */
 bool call_wait_exact(struct call *c, struct db *db);
 /* A random position that stays the same when the handler is called anew. */

@@ -14,6 +14,7 @@
 
 #include "codec/check.h"
 #include "codec/mem.h"
+#include "codec/number.h"
 #include "server/config.h"
 #include "server/output.h"
 #include "server/services.h"
@@ -169,6 +170,7 @@ static void pending_destroy(struct pending *p)
     load_wait_release(p->exec->loader, &p->wait);
     for (int i = 0; i < PENDING_SCANS_MAX; i++)
         scan_destroy(p->scans[i]);
+    buf_deinit(&p->walk.found);
     p->session->pending = NULL;
     if ((p->session->flags & SESSION_SUSPENDED) != 0) {
         p->session->flags &= ~(uint32_t)SESSION_SUSPENDED;
@@ -287,11 +289,23 @@ static bool admit_write(struct call *c)
 /* ---- Phases 4 and 5: keys and residency -------------------------------------------------------
  */
 
-static void add_key(struct call *c, int arg, uint32_t flags)
+static void add_key(struct call *c, struct db *db, int arg, uint32_t flags)
 {
     struct keyref *ref = &c->keys[c->key_count++];
-    ks_ref(c->ks, c->db, c->argv[arg], ref);
+    ks_ref(c->ks, db, c->argv[arg], ref);
     ref->flags = flags;
+}
+
+/* The database that an argument names; NULL: there is none, and the handler will say so. */
+static struct db *db_of_arg(const struct call *c, int arg)
+{
+    if (arg == 0)
+        return c->db;
+    int64_t number;
+    if (!number_parse_i64(c->argv[arg], &number) || number < 0 ||
+        number >= (int64_t)ks_db_count(c->ks))
+        return NULL;
+    return ks_db(c->ks, (uint32_t)number);
 }
 
 /* Fills c->keys. */
@@ -301,7 +315,7 @@ static void find_keys(struct call *c)
     c->keys = c->keys_inline;
     const struct command *command = c->command;
     if (command->single_key != 0) {
-        add_key(c, command->single_key, command->keys[0].flags);
+        add_key(c, c->db, command->single_key, command->keys[0].flags);
         return;
     }
     if (command->keys[0].begin == KEY_BEGIN_NONE && command->keys_fn == NULL)
@@ -315,8 +329,11 @@ static void find_keys(struct call *c)
     }
     if (count > CALL_KEYS_INLINE)
         c->keys = mem_alloc((size_t)count * sizeof(*c->keys));
-    for (int i = 0; i < count; i++)
-        add_key(c, args[i].index, args[i].flags);
+    for (int i = 0; i < count; i++) {
+        struct db *db = db_of_arg(c, args[i].db_arg);
+        if (db != NULL)
+            add_key(c, db, args[i].index, args[i].flags);
+    }
     if (args != few)
         mem_free(args);
 }

@@ -43,9 +43,9 @@ static struct object *find_live(struct call *c, struct keyref *ref)
 /* ---- Finding ----------------------------------------------------------------------------------
  */
 
-static void touch(struct call *c, struct object *o)
+static void touch(struct call *c, uint32_t key_flags, struct object *o)
 {
-    if ((c->session->flags & SESSION_NO_TOUCH) == 0)
+    if ((c->session->flags & SESSION_NO_TOUCH) == 0 && (key_flags & KEY_NO_TOUCH) == 0)
         ks_touch(c->ks, o);
 }
 
@@ -59,7 +59,7 @@ struct object *call_find_read(struct call *c, int index)
         return NULL;
     }
     c->exec->counters.keyspace_hits++;
-    touch(c, o);
+    touch(c, c->keys[index].flags, o);
     return o;
 }
 
@@ -68,7 +68,7 @@ struct object *call_find_write(struct call *c, int index)
     CHECK(index < c->key_count);
     struct object *o = find_live(c, &c->keys[index]);
     if (o != NULL)
-        touch(c, o);
+        touch(c, c->keys[index].flags, o);
     return o;
 }
 
@@ -117,7 +117,7 @@ struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_w
             c->exec->counters.io_errors++;
             return NULL;
         }
-        touch(c, o);
+        touch(c, 0, o);
     }
     if (!for_write) {
         if (o != NULL)
@@ -167,6 +167,19 @@ const struct scan_result *call_scan(struct call *c, int step, struct db *db, uin
         return NULL;
     }
     return &p->results[step];
+}
+
+void call_scan_again(struct call *c, int step)
+{
+    struct pending *p = exec_pending(c);
+    scan_destroy(p->scans[step]);
+    p->scans[step] = NULL;
+    p->scans_done[step] = false;
+}
+
+struct call_walk *call_walk(struct call *c)
+{
+    return &exec_pending(c)->walk;
 }
 
 bool call_wait_exact(struct call *c, struct db *db)
@@ -236,14 +249,17 @@ bool call_arg_range(struct call *c, int arg, int64_t min, int64_t max, int64_t *
                     const char *error)
 {
     int64_t value = 0;
-    if (number_parse_i64(c->argv[arg], &value) && value >= min && value <= max) {
+    bool parsed = number_parse_i64(c->argv[arg], &value);
+    if (parsed && value >= min && value <= max) {
         *out = value;
         return true;
     }
     if (error != NULL)
         reply_error(c->reply, error);
+    else if (!parsed)
+        reply_error_id(c->reply, ERROR_NOT_INTEGER);
     else
-        reply_error_format(c->reply, "ERR value is out of range, must be between %lld and %lld",
+        reply_error_format(c->reply, "ERR value is out of range, value must between %lld and %lld",
                            (long long)min, (long long)max);
     return false;
 }
@@ -259,13 +275,8 @@ bool call_arg_f64(struct call *c, int arg, double *out)
 bool call_arg_db(struct call *c, int arg, uint32_t *out, const char *not_integer_error)
 {
     int64_t value = 0;
-    if (!number_parse_i64(c->argv[arg], &value)) {
-        if (not_integer_error != NULL)
-            reply_error(c->reply, not_integer_error);
-        else
-            reply_error_id(c->reply, ERROR_NOT_INTEGER);
+    if (!call_arg_range(c, arg, INT32_MIN, INT32_MAX, &value, not_integer_error))
         return false;
-    }
     if (value < 0 || value >= (int64_t)ks_db_count(c->ks)) {
         reply_error(c->reply, "ERR DB index is out of range");
         return false;

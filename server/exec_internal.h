@@ -29,6 +29,7 @@ struct pending {
     struct scan *scans[PENDING_SCANS_MAX];
     struct scan_result results[PENDING_SCANS_MAX];
     bool scans_done[PENDING_SCANS_MAX];
+    struct call_walk walk;
     struct db *exact_db; /* waits for db->unresolved == 0 */
     uint64_t random_position;
     bool has_random_position;

@@ -164,6 +164,13 @@ static inline void ks_touch(struct keyspace *ks, struct object *o)
     else
         ks_touch_lfu(ks, o);
 }
+/* Seconds since the last use; meaningful unless the clock is set to LFU. */
+static inline uint32_t ks_idle_seconds(const struct keyspace *ks, const struct object *o)
+{
+    return ((const struct access_clock *)(const void *)ks)->seconds - o->access;
+}
+/* The logarithmic counter as it has decayed by now; meaningful while the clock is set to LFU. */
+uint8_t ks_frequency(const struct keyspace *ks, const struct object *o);
 /* Bytes of RAM that an object takes (allocator's sizes), O(1) for all types. */
 size_t ks_object_bytes(const struct object *o);
 /* Bytes of all objects and tables. */

@@ -28,6 +28,12 @@ const char *object_type_name(enum object_type type)
     return "none";
 }
 
+const char *object_encoding_name(const struct object *o)
+{
+    CHECK(o->type == OBJECT_STRING);
+    return string_encoding_name(o);
+}
+
 size_t object_value_bytes(const struct object *o)
 {
     if (o->type == OBJECT_STRING)

@@ -97,5 +97,7 @@ static inline bool object_is_live(const struct object *o)
 
 /* "string", "list", "set", "zset", "hash", "stream" or "none", as TYPE answers. */
 const char *object_type_name(enum object_type type);
+/* What OBJECT ENCODING answers of a live object. */
+const char *object_encoding_name(const struct object *o);
 
 #endif

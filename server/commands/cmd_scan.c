@@ -1,0 +1,259 @@
+/* SCAN, KEYS, RANDOMKEY: walks over a database in the order of positions, RAM and disk together. A
+ * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; the active
+ * cycle deletes them. Source: db.c of Redis 7.2 for arguments and replies. */
+#include "server/call.h"
+#include "server/commands/rows.h"
+#include "server/commands/tables.h"
+
+#include "codec/glob.h"
+#include "codec/number.h"
+
+#define SCAN_COUNT_DEFAULT 10
+#define SCAN_COUNT_MAX     (1 << 20) /* of one request; COUNT is a hint */
+#define KEYS_BATCH         16384     /* keys per scan of KEYS */
+#define RANDOM_BATCH       16        /* keys per scan of RANDOMKEY */
+
+static struct bytes scan_key_name(const struct scan_result *result, const struct scan_key *key)
+{
+    return bytes_make(result->keys + key->off, key->len);
+}
+
+static bool has_expired(const struct call *c, const struct scan_key *key)
+{
+    return key->expire_at_ms != OBJECT_NO_EXPIRE && key->expire_at_ms <= c->now_ms;
+}
+
+/* ---- Which keys are asked for. */
+
+struct key_filter {
+    struct bytes pattern;
+    bool has_pattern; /* "*" is none */
+    bool has_type;
+    enum object_type type; /* OBJECT_NONE: a type that there is not */
+};
+
+static void set_pattern(struct key_filter *filter, struct bytes pattern)
+{
+    filter->pattern = pattern;
+    filter->has_pattern = !bytes_equal(pattern, bytes_text("*"));
+}
+
+static void set_type(struct key_filter *filter, struct bytes name)
+{
+    filter->has_type = true;
+    filter->type = OBJECT_NONE;
+    for (enum object_type type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+        if (bytes_equal_nocase(name, object_type_name(type)))
+            filter->type = type;
+}
+
+static bool passes(const struct call *c, const struct key_filter *filter,
+                   const struct scan_result *result, const struct scan_key *key)
+{
+    if (filter->has_type && key->type != filter->type)
+        return false;
+    if (has_expired(c, key))
+        return false;
+    return !filter->has_pattern || glob_match(filter->pattern, scan_key_name(result, key), false);
+}
+
+/* ---- SCAN. */
+
+/* What strtoul() takes, as Redis does: an optional sign, digits, and also nothing at all. */
+static bool parse_cursor(struct bytes text, uint64_t *out)
+{
+    bool negative = text.len > 0 && text.data[0] == '-';
+    bool has_sign = negative || (text.len > 0 && text.data[0] == '+');
+    if (has_sign && text.len == 1)
+        return false;
+    uint64_t value = 0;
+    for (size_t i = has_sign; i < text.len; i++) {
+        uint8_t digit = (uint8_t)(text.data[i] - '0');
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return false;
+    }
+    *out = negative ? -value : value;
+    return true;
+}
+
+struct scan_options {
+    uint64_t cursor;
+    int64_t count;
+    struct key_filter filter;
+};
+
+static bool parse_scan(struct call *c, struct scan_options *out)
+{
+    *out = (struct scan_options){.count = SCAN_COUNT_DEFAULT};
+    if (!parse_cursor(c->argv[1], &out->cursor)) {
+        reply_error(c->reply, "ERR invalid cursor");
+        return false;
+    }
+    for (int i = 2; i < c->argc; i += 2) {
+        bool has_value = i + 1 < c->argc;
+        if (has_value && call_arg_is(c, i, "count")) {
+            if (!call_arg_i64(c, i + 1, &out->count))
+                return false;
+            if (out->count < 1) {
+                reply_error_id(c->reply, ERROR_SYNTAX);
+                return false;
+            }
+        } else if (has_value && call_arg_is(c, i, "match")) {
+            set_pattern(&out->filter, c->argv[i + 1]);
+        } else if (has_value && call_arg_is(c, i, "type")) {
+            set_type(&out->filter, c->argv[i + 1]);
+        } else {
+            reply_error_id(c->reply, ERROR_SYNTAX);
+            return false;
+        }
+    }
+    if (out->count > SCAN_COUNT_MAX)
+        out->count = SCAN_COUNT_MAX;
+    return true;
+}
+
+static void cmd_scan(struct call *c)
+{
+    struct scan_options options;
+    if (!parse_scan(c, &options))
+        return;
+    const struct scan_result *result =
+        call_scan(c, 0, c->db, options.cursor, (size_t)options.count);
+    if (result == NULL)
+        return;
+    char cursor[NUMBER_U64_CHARS_MAX];
+    reply_array(c->reply, 2);
+    reply_bulk(c->reply, bytes_make(cursor, number_format_u64(result->next, cursor)));
+    uint64_t count = 0;
+    struct reply_deferred deferred = reply_deferred_begin(c->reply);
+    for (size_t i = 0; i < result->count; i++) {
+        if (!passes(c, &options.filter, result, &result->items[i]))
+            continue;
+        reply_bulk(c->reply, scan_key_name(result, &result->items[i]));
+        count++;
+    }
+    reply_deferred_array(c->reply, &deferred, count);
+}
+
+/* ---- KEYS. Walks in batches and keeps only what matches, so that memory is bounded by the reply.
+ * While every key is in RAM the batches are one atomic step. */
+
+static void keep_matches(struct call *c, struct call_walk *walk, const struct key_filter *filter,
+                         const struct scan_result *result)
+{
+    for (size_t i = 0; i < result->count; i++) {
+        if (!passes(c, filter, result, &result->items[i]))
+            continue;
+        uint32_t len = result->items[i].len;
+        buf_append(&walk->found, &len, sizeof len);
+        buf_append_bytes(&walk->found, scan_key_name(result, &result->items[i]));
+        walk->count++;
+    }
+}
+
+static void reply_found(struct call *c, const struct call_walk *walk)
+{
+    reply_array(c->reply, walk->count);
+    for (size_t at = 0; at < walk->found.len;) {
+        uint32_t len;
+        memcpy(&len, walk->found.data + at, sizeof len);
+        at += sizeof len;
+        reply_bulk(c->reply, bytes_make(walk->found.data + at, len));
+        at += len;
+    }
+}
+
+static void cmd_keys(struct call *c)
+{
+    struct key_filter filter = {0};
+    set_pattern(&filter, c->argv[1]);
+    struct call_walk *walk = call_walk(c);
+    do {
+        const struct scan_result *result = call_scan(c, 0, c->db, walk->cursor, KEYS_BATCH);
+        if (result == NULL)
+            return;
+        keep_matches(c, walk, &filter, result);
+        walk->cursor = result->next;
+        call_scan_again(c, 0);
+    } while (walk->cursor != SCAN_END);
+    reply_found(c, walk);
+}
+
+/* ---- RANDOMKEY: the first key behind a random position, around the end if need be. */
+
+static bool reply_first_live(struct call *c, const struct scan_result *result)
+{
+    for (size_t i = 0; i < result->count; i++) {
+        if (has_expired(c, &result->items[i]))
+            continue;
+        reply_bulk(c->reply, scan_key_name(result, &result->items[i]));
+        return true;
+    }
+    return false;
+}
+
+static void cmd_randomkey(struct call *c)
+{
+    struct call_walk *walk = call_walk(c);
+    uint64_t start = call_random_position(c);
+    if (walk->count == 0)
+        walk->cursor = start;
+    for (;;) {
+        walk->count++;
+        const struct scan_result *result = call_scan(c, 0, c->db, walk->cursor, RANDOM_BATCH);
+        if (result == NULL || reply_first_live(c, result))
+            return;
+        walk->cursor = result->next;
+        call_scan_again(c, 0);
+        bool ended = walk->cursor == SCAN_END;
+        if (walk->wrapped && (ended || walk->cursor >= start))
+            break;
+        walk->wrapped = walk->wrapped || ended;
+    }
+    reply_null(c->reply);
+}
+
+const struct command cmd_scan_table[] = {
+    {.name = "keys",
+     .handler = cmd_keys,
+     .arity = 2,
+     .flags = CMD_READONLY,
+     .acl = ACL_KEYSPACE | ACL_DANGEROUS,
+     .group = "generic",
+     .since = "1.0.0",
+     .complexity = "O(N) with N being the number of keys in the database, under the assumption "
+                   "that the key names in the database and the given pattern have limited length.",
+     .summary = "Returns all key names that match a pattern.",
+     .tips = TEXTS("request_policy:all_shards", "nondeterministic_output_order"),
+     .args = ARGS(ARG("pattern", PATTERN))},
+    {.name = "randomkey",
+     .handler = cmd_randomkey,
+     .arity = 1,
+     .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS,
+     .acl = ACL_KEYSPACE,
+     .group = "generic",
+     .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Returns a random key name from the database.",
+     .tips =
+         TEXTS("request_policy:all_shards", "response_policy:special", "nondeterministic_output")},
+    {.name = "scan",
+     .handler = cmd_scan,
+     .arity = -2,
+     .flags = CMD_READONLY | CMD_TOUCHES_ARBITRARY_KEYS,
+     .acl = ACL_KEYSPACE,
+     .group = "generic",
+     .since = "2.8.0",
+     .complexity =
+         "O(1) for every call. O(N) for a complete iteration, including enough command calls for "
+         "the cursor to return back to 0. N is the number of elements inside the collection.",
+     .summary = "Iterates over the key names in the database.",
+     .tips = TEXTS("nondeterministic_output", "request_policy:special", "response_policy:special"),
+     .history = TEXTS("6.0.0", "Added the `TYPE` subcommand."),
+     .args = ARGS(ARG("cursor", INTEGER),
+                  ARG("pattern", PATTERN, .token = "MATCH", .flags = ARG_OPTIONAL),
+                  ARG("count", INTEGER, .token = "COUNT", .flags = ARG_OPTIONAL),
+                  ARG("type", STRING, .token = "TYPE", .flags = ARG_OPTIONAL, .since = "6.0.0"))},
+    {.name = NULL},
+};
