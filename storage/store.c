@@ -14,6 +14,7 @@
 #define CUT_BUDGET_US    500
 #define EVICT_BUDGET_US  300
 #define EXPIRE_BUDGET_US 500
+#define TEND_PERIOD_MS   1000
 
 struct store {
     struct store_options options;
