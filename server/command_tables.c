@@ -1,11 +1,20 @@
 /* The list of all tables of command rows. */
 #include "server/commands/tables.h"
 
-/* clang-format off: one per line */
+/* One per line, so that additions from several sides do not meet. */
+/* clang-format off */
 static const struct command *const tables[] = {
-    cmd_bitfield_table, cmd_bitmap_table, cmd_command_table, cmd_counter_table,
-    cmd_expire_table,   cmd_key_table,    cmd_lcs_table,     cmd_object_table,
-    cmd_range_table,    cmd_scan_table,   cmd_string_table,
+    cmd_bitfield_table,
+    cmd_bitmap_table,
+    cmd_command_table,
+    cmd_counter_table,
+    cmd_expire_table,
+    cmd_key_table,
+    cmd_lcs_table,
+    cmd_object_table,
+    cmd_range_table,
+    cmd_scan_table,
+    cmd_string_table,
 };
 /* clang-format on */
 
