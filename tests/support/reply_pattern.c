@@ -143,7 +143,7 @@ static enum status parse_quoted(struct parser *parser, struct buf *out)
     return refuse(parser, "unfinished string");
 }
 
-/* After the opening slash; \/ stands for a slash. */
+/* After the opening slash; \/ stands for a slash, \n and \r for what they are elsewhere. */
 static enum status parse_regex(struct parser *parser, struct reply_pattern *pattern)
 {
     struct buf source = {0};
@@ -151,12 +151,15 @@ static enum status parse_regex(struct parser *parser, struct reply_pattern *patt
     bool closed = false;
     while (parser->at < parser->end && !closed) {
         uint8_t byte = *parser->at++;
-        if (byte == '\\' && parser->at < parser->end && *parser->at == '/')
-            buf_append_byte(&source, *parser->at++);
-        else if (byte == '/')
+        uint8_t next = parser->at < parser->end ? *parser->at : 0;
+        if (byte == '\\' && (next == '/' || next == 'n' || next == 'r')) {
+            buf_append_byte(&source, next == 'n' ? '\n' : next == 'r' ? '\r' : '/');
+            parser->at++;
+        } else if (byte == '/') {
             closed = true;
-        else
+        } else {
             buf_append_byte(&source, byte);
+        }
     }
     buf_append(&source, ")$", 3);
     enum status st = ST_OK;

@@ -1,7 +1,8 @@
 /* What a transcript expects of a reply: the text form of resp_reply.h, with wildcards.
  *
  *     *  :*  :1..5  +*  -*  ,*        anything, any integer, one in a range, any text of the kind
- *     /ab+c/  +/OK.?/  -/ERR .+/       extended regular expression for the whole text
+ *     /ab+c/  +/OK.?/  -/ERR .+/       extended regular expression for the whole text,
+ *                                     with \/ \n \r
  *     [:1 "a" ...]                    an array that goes on
  *     unordered ["a" "b"]             in any order, for {...} too, always so for ~[...]
  *     :0 or :1                        one of several

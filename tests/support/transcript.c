@@ -16,12 +16,13 @@
 #include "tests/support/resp_client.h"
 #include "tests/support/transcript_internal.h"
 
-#define SERVER_ARGS_MAX   64
-#define RECORD_TIMEOUT_MS 300
-#define EXIT_TIMEOUT_MS   20000
-#define UNTIL_PAUSE_NS    2000000
-#define LAST_WORDS        "end of transcript"
-#define SILENCE_PROBES    3
+#define SERVER_ARGS_MAX    64
+#define RECORD_TIMEOUT_MS  300
+#define EXIT_TIMEOUT_MS    20000
+#define UNTIL_PAUSE_NS     2000000
+#define LAST_WORDS         "end of transcript"
+#define SILENCE_PROBES     3
+#define SILENCE_TIMEOUT_MS 50 /* of a probe that the server holds back too */
 
 /* --- servers --- */
 
@@ -149,10 +150,14 @@ static void run_silent(struct transcript_run *run, const struct transcript_step 
     if (client == NULL || !transcript_flush_all(run))
         return;
     struct resp_client *probe = server_fixture_connect(run->server);
-    for (int i = 0; i < SILENCE_PROBES; i++)
-        (void)resp_client_call(probe, "PING", NULL);
-    resp_client_close(probe);
     struct resp_reply reply;
+    resp_client_set_timeout_ms(probe, SILENCE_TIMEOUT_MS);
+    for (int i = 0; i < SILENCE_PROBES; i++) {
+        if (resp_client_send(probe, bytes_text("PING\r\n"), NULL) == ST_OK &&
+            resp_client_read(probe, &reply, NULL) == ST_OK)
+            resp_reply_deinit(&reply);
+    }
+    resp_client_close(probe);
     resp_client_set_timeout_ms(client->socket, 0);
     if (resp_client_read(client->socket, &reply, NULL) == ST_OK) {
         transcript_report_mismatch(run, step, &reply);
@@ -347,34 +352,41 @@ static void run_step(struct transcript_run *run, const struct transcript_step *s
 
 /* --- the whole --- */
 
-/* Recording: a group of requests without any expectation gets what the server answered. */
-static void record_group(struct transcript_run *run)
+/* Whether each request of the step's group has its expectation: then, they may stand anywhere. */
+static bool group_is_complete(const struct transcript_run *run, size_t index)
 {
     const struct transcript_step *steps = run->transcript->steps;
-    const struct transcript_step *last = &steps[run->at];
-    bool ends = run->at + 1 == run->transcript->step_count || last[1].group != last->group;
-    if (run->additions == NULL || last->kind != STEP_REQUEST || !ends || !transcript_flush_all(run))
+    size_t request_count = 0;
+    size_t expect_count = 0;
+    for (size_t i = 0; i < run->transcript->step_count; i++) {
+        bool inside = steps[i].group == steps[index].group;
+        request_count += inside && (steps[i].kind == STEP_REQUEST || steps[i].kind == STEP_SCAN);
+        expect_count += inside && steps[i].kind == STEP_EXPECT;
+    }
+    return request_count == expect_count;
+}
+
+/* Recording: a request without an expectation gets what the server answers, if it does so soon. */
+static void record_missing(struct transcript_run *run)
+{
+    size_t index = run->at;
+    const struct transcript_step *step = &run->transcript->steps[index];
+    bool followed = index + 1 < run->transcript->step_count && step[1].kind == STEP_EXPECT &&
+                    strcmp(step[1].client, step->client) == 0;
+    if (run->additions == NULL || step->kind != STEP_REQUEST || followed ||
+        group_is_complete(run, index) || !transcript_flush_all(run))
         return;
-    size_t first = run->at;
-    while (first > 0 && steps[first - 1].group == last->group)
-        first--;
-    for (size_t i = first; i <= run->at; i++) {
-        if (steps[i].kind != STEP_REQUEST)
-            return;
+    struct transcript_client *client = transcript_find_client(run, step->client);
+    struct resp_reply reply;
+    if (client == NULL)
+        return;
+    resp_client_set_timeout_ms(client->socket, RECORD_TIMEOUT_MS);
+    if (resp_client_read(client->socket, &reply, NULL) == ST_OK) {
+        transcript_note_reply(client, &reply);
+        transcript_record_reply(run, &reply, &run->additions[step->line - 1]);
+        resp_reply_deinit(&reply);
     }
-    for (size_t i = first; i <= run->at; i++) {
-        struct transcript_client *client = transcript_find_client(run, steps[i].client);
-        struct resp_reply reply;
-        if (client == NULL)
-            return;
-        resp_client_set_timeout_ms(client->socket, RECORD_TIMEOUT_MS);
-        if (resp_client_read(client->socket, &reply, NULL) == ST_OK) {
-            transcript_note_reply(client, &reply);
-            transcript_record_reply(&reply, &run->additions[steps[i].line - 1]);
-            resp_reply_deinit(&reply);
-        }
-        resp_client_set_timeout_ms(client->socket, transcript_timeout_ms(run));
-    }
+    resp_client_set_timeout_ms(client->socket, transcript_timeout_ms(run));
 }
 
 /* Each client that is left must have nothing to read but the answer to this. */
@@ -407,7 +419,7 @@ static void walk(struct transcript_run *run)
     for (run->at = 0; run->at < transcript->step_count && !run->broken; run->at++) {
         run_step(run, &transcript->steps[run->at]);
         if (run->at < transcript->step_count)
-            record_group(run);
+            record_missing(run);
     }
     if (transcript->step_count != 0 && !run->broken) {
         run->at = transcript->step_count - 1;

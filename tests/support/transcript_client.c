@@ -11,9 +11,10 @@
 #include "tests/support/reply_pattern.h"
 #include "tests/support/resp_client.h"
 
-#define SHOWN_TEXT_BYTES 1500
-#define FAILURES_MAX     20
-#define SCAN_ROUNDS_MAX  100000
+#define SHOWN_TEXT_BYTES            1500
+#define FAILURES_MAX                20
+#define SCAN_ROUNDS_MAX             100000
+#define RECORDED_VARIABLE_BYTES_MIN 10
 
 /* --- reports --- */
 
@@ -231,12 +232,31 @@ void transcript_report_mismatch(struct transcript_run *run, const struct transcr
     buf_deinit(&text);
 }
 
-void transcript_record_reply(const struct resp_reply *reply, char **slot)
+/* The variable whose value came back, if the value is too long for that to be chance. */
+static const struct buf *find_source(const struct transcript_run *run,
+                                     const struct resp_reply *reply)
+{
+    bool has_text = reply->kind == RESP_INTEGER || reply->kind == RESP_BULK;
+    for (size_t i = 0; i < run->variable_count && has_text; i++) {
+        struct bytes value = buf_bytes(&run->variables[i].value);
+        if (value.len >= RECORDED_VARIABLE_BYTES_MIN && bytes_equal(value, buf_bytes(&reply->text)))
+            return &run->variables[i].name;
+    }
+    return NULL;
+}
+
+void transcript_record_reply(const struct transcript_run *run, const struct resp_reply *reply,
+                             char **slot)
 {
     struct buf text = {0};
     if (*slot != NULL)
         buf_append_format(&text, "%s\n", *slot);
-    resp_reply_render(reply, &text);
+    const struct buf *name = find_source(run, reply);
+    if (name != NULL)
+        buf_append_format(&text, reply->kind == RESP_BULK ? "\"${%.*s}\"" : ":${%.*s}",
+                          (int)name->len, (const char *)name->data);
+    else
+        resp_reply_render(reply, &text);
     buf_append_byte(&text, '\0');
     mem_free(*slot);
     *slot = (char *)text.data;
@@ -250,7 +270,7 @@ void transcript_settle(struct transcript_run *run, const struct transcript_step 
     if (run->replacements != NULL) {
         mem_free(run->replacements[step->line - 1]);
         run->replacements[step->line - 1] = NULL;
-        transcript_record_reply(reply, &run->replacements[step->line - 1]);
+        transcript_record_reply(run, reply, &run->replacements[step->line - 1]);
         run->replaced_to[step->line - 1] = step->last_line - 1;
     }
     transcript_report_mismatch(run, step, reply);
@@ -355,7 +375,7 @@ void transcript_run_scan(struct transcript_run *run, const struct transcript_ste
         if (expects)
             transcript_settle(run, next, client->protocol, &all);
         else if (run->additions != NULL)
-            transcript_record_reply(&all, &run->additions[step->line - 1]);
+            transcript_record_reply(run, &all, &run->additions[step->line - 1]);
         else
             transcript_break(run, step, "@scan wants an expectation");
         resp_reply_deinit(&all);

@@ -128,8 +128,9 @@ void transcript_report_mismatch(struct transcript_run *run, const struct transcr
                                 const struct resp_reply *reply);
 /* Appends the text form, cut off where it gets long, and a zero byte. */
 void transcript_render_reply(const struct resp_reply *reply, struct buf *out);
-/* Adds a reply to what is recorded for a line. */
-void transcript_record_reply(const struct resp_reply *reply, char **slot);
+/* Adds a reply to what is recorded for a line, as a variable if it is the value of one. */
+void transcript_record_reply(const struct transcript_run *run, const struct resp_reply *reply,
+                             char **slot);
 
 /* --- clients --- */
 

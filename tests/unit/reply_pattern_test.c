@@ -130,6 +130,8 @@ static void wildcards_match_what_they_say(void **state)
         {"/a.*c/", "$5\r\na\r\nbc\r\n", true},
         {"/a.*c/", "$4\r\nabcd\r\n", false},
         {"/a|b/", "$1\r\nb\r\n", true},
+        {"/a[^\\n]\\r\\n/", "$4\r\nab\r\n\r\n", true},
+        {"/a[^\\n]b/", "$3\r\na\nb\r\n", false},
         {"/a\\/b/", "$3\r\na/b\r\n", true},
         {"/ab/", "=6\r\ntxt:ab\r\n", true},
         {"[:1 ...]", "*3\r\n:1\r\n:2\r\n:3\r\n", true},
