@@ -1,5 +1,5 @@
 /* See keyspace.h. This file: databases, lookups, and every change of an object's standing. */
-#include "storage/tier.h"
+#include "storage/keyspace.h"
 
 #include "codec/check.h"
 #include "codec/mem.h"
@@ -9,6 +9,7 @@
 #include "storage/expire.h"
 #include "storage/loader.h"
 #include "storage/object_value.h"
+#include "storage/tier.h"
 #include "storage/types/string.h"
 
 #include <stddef.h>
