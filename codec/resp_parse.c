@@ -81,6 +81,7 @@ static enum resp_parse_result check_arg_count(struct resp_parser *parser, int64_
         return fail(parser, "unauthenticated multibulk length");
     parser->args_left = count > 0 ? (int)count : 0;
     parser->bulk_len = -1;
+    parser->needed = 0;
     return count > 0 ? RESP_PARSE_REQUEST : RESP_PARSE_EMPTY;
 }
 
@@ -197,6 +198,7 @@ static enum resp_parse_result read_args(struct resp_parser *parser, const uint8_
         parser->bulk_len = -1;
         parser->args_left--;
     }
+    parser->needed = 0;
     return RESP_PARSE_REQUEST;
 }
 
@@ -208,6 +210,7 @@ static enum resp_parse_result read_inline(struct resp_parser *parser, const uint
     if (newline == NULL || memchr(data, '\0', (size_t)(newline - data)) != NULL)
         return incomplete_line(parser, len, "too big inline request");
     size_t line = (size_t)(newline - data);
+    parser->needed = 0;
     parser->consumed = line + 1;
     if (line > 0 && data[line - 1] == '\r')
         line--;

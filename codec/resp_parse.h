@@ -37,7 +37,7 @@ struct resp_parser {
     int argc;
     bool canonical;  /* the consumed bytes are an array in its one canonical form */
     size_t consumed; /* length of the request; while it is incomplete, what has been parsed of it */
-    size_t needed;   /* the request has at least this many bytes; 0: not known yet */
+    size_t needed; /* the incomplete request has at least this many bytes; 0: not known, or none */
 
     /* Private. */
     int args_left;       /* arguments still to come; 0 at the start of a request */

@@ -10,7 +10,7 @@
 
 /* Whole allocations, chosen from the allocator's size classes that are not powers of two, so that
  * the heads of many blocks do not compete for the same cache sets. */
-#define SMALL_BLOCK_BYTES 5120
+#define SMALL_BLOCK_BYTES OUTPUT_FIRST_BLOCK_BYTES
 #define LARGE_BLOCK_BYTES 14336
 /* Together at most 4.75 MiB. */
 #define POOL_SMALL_COUNT_MAX 256

@@ -19,6 +19,8 @@
 
 /* What output_reserve gives in one piece at most. */
 #define OUTPUT_RESERVE_BYTES_MAX 4096
+/* Memory of an output that holds little. */
+#define OUTPUT_FIRST_BLOCK_BYTES 5120
 /* What output_fill_mark can put into a mark at most. */
 #define OUTPUT_MARK_BYTES_MAX 24
 

@@ -1,0 +1,164 @@
+/* From the output to the socket, past the gate.
+ *
+ * With appendfsync always a reply may be sent only when the journal is durable up to the offset at
+ * which the reply was made. A connection keeps two such marks at most:
+ *
+ *   | sendable | sealed: waits for sealed_offset | open: waits for open_offset | new in this tick |
+ *
+ * While something is sealed, what comes later joins the open part, whose offset is that of its
+ * newest bytes; when the sealed part is released, the open part is sealed. A reply thus waits for
+ * at most one more group than it must, and a connection costs the same however many it has sent. */
+#include "server/conn_internal.h"
+
+#include "codec/check.h"
+#include "codec/log_fn.h"
+#include "server/exec.h"
+#include "server/log.h"
+#include "server/loop.h"
+#include "server/stats.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define WRITE_RANGES_MAX 64
+
+/* Sorts the bytes that came since the last time behind the right mark. */
+static void mark_new_bytes(struct conn *conn, uint64_t gate)
+{
+    size_t known = conn->sendable + conn->sealed_bytes + conn->open_bytes;
+    size_t fresh = output_bytes(&conn->output) - known;
+    if (fresh == 0)
+        return;
+    if (gate == 0 && conn->sealed_bytes == 0) {
+        conn->sendable += fresh;
+    } else if (conn->sealed_bytes == 0) {
+        conn->sealed_bytes = fresh;
+        conn->sealed_offset = gate;
+        conn_list_add(&conn->conns->gated, &conn->gated);
+    } else {
+        conn->open_bytes += fresh;
+        conn->open_offset = gate != 0 ? gate : conn->sealed_offset;
+    }
+}
+
+/* Releases what the journal has caught up with. */
+static void open_gate(struct conn *conn, uint64_t durable)
+{
+    while (conn->sealed_bytes != 0 && conn->sealed_offset <= durable) {
+        conn->sendable += conn->sealed_bytes;
+        conn->sealed_bytes = conn->open_bytes;
+        conn->sealed_offset = conn->open_offset;
+        conn->open_bytes = 0;
+    }
+    if (conn->sealed_bytes == 0)
+        conn_link_remove(&conn->gated);
+}
+
+void conn_open_gates(struct conns *conns, uint64_t gate)
+{
+    if (conn_list_is_empty(&conns->gated))
+        return;
+    /* Gate 0: nothing has to wait any more, whatever the offset was. */
+    uint64_t durable = gate == 0 ? UINT64_MAX : exec_durable(conns->exec);
+    if (durable == conns->durable_seen)
+        return;
+    conns->durable_seen = durable;
+    struct conn_link *next;
+    for (struct conn_link *link = conns->gated.next; link != &conns->gated; link = next) {
+        next = link->next;
+        struct conn *conn = CONN_OF(link, gated);
+        open_gate(conn, durable);
+        if (conn->sendable != 0)
+            conn_list_add(&conns->flush, &conn->flush);
+    }
+}
+
+/* The ranges to send next; returns how many, and their sum in `*len_out`. */
+static int gather(const struct conn *conn, struct iovec *iov, size_t *len_out)
+{
+    struct bytes ranges[WRITE_RANGES_MAX];
+    size_t count = output_peek(&conn->output, ranges, WRITE_RANGES_MAX);
+    size_t left = conn->sendable;
+    size_t used = 0;
+    for (size_t i = 0; i < count && left > 0; i++) {
+        size_t len = ranges[i].len < left ? ranges[i].len : left;
+        /* iovec wants a plain pointer for both directions; sendmsg only reads. */
+        union {
+            const uint8_t *borrowed;
+            void *plain;
+        } cast = {.borrowed = ranges[i].data};
+        iov[used++] = (struct iovec){.iov_base = cast.plain, .iov_len = len};
+        left -= len;
+    }
+    *len_out = conn->sendable - left;
+    return (int)used;
+}
+
+static ssize_t send_ranges(int fd, struct iovec *iov, int count)
+{
+    if (count == 1)
+        return send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+/* One system call. */
+static void send_some(struct conn *conn)
+{
+    struct conns *conns = conn->conns;
+    struct iovec iov[WRITE_RANGES_MAX];
+    size_t len;
+    int count = gather(conn, iov, &len);
+    ssize_t sent = send_ranges(conn->fd, iov, count);
+    conns->stats->writes++;
+    if (sent < 0) {
+        if (errno == EINTR) {
+            sent = 0;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            conn->state |= CONN_WRITE_WAITS;
+            return;
+        } else {
+            log_write(LOG_VERBOSE, "Error writing to client: %s", strerror(errno));
+            conn_close_later(conn);
+            return;
+        }
+    }
+    conns->stats->output_bytes += (uint64_t)sent;
+    output_consume(&conn->output, (size_t)sent);
+    conn->sendable -= (size_t)sent;
+    if (sent > 0)
+        conn->last_io_at_ms = loop_now_ms(conns->loop);
+    if ((size_t)sent < len)
+        conn->state |= CONN_WRITE_WAITS;
+    else if (conn->sendable != 0)
+        conn_list_add(&conns->flush, &conn->flush); /* more blocks than one call takes */
+}
+
+/* True when nothing is left to do for a connection whose end was decided. */
+static bool is_done(const struct conn *conn)
+{
+    if (output_bytes(&conn->output) != 0)
+        return false;
+    if ((conn->session.flags & SESSION_CLOSE_AFTER_REPLY) != 0)
+        return true;
+    return (conn->state & CONN_EOF) != 0 && (conn->state & CONN_WAITS) == 0 &&
+           !conn_link_is_used(&conn->ready);
+}
+
+void conn_write(struct conn *conn, uint64_t gate)
+{
+    if ((conn->state & CONN_CLOSING) != 0)
+        return;
+    if ((conn->session.flags & SESSION_CLOSE_ASAP) != 0) {
+        conn_close_later(conn);
+        return;
+    }
+    mark_new_bytes(conn, gate);
+    if (conn->sendable != 0 && (conn->state & CONN_WRITE_WAITS) == 0)
+        send_some(conn);
+    if (((conn->state & CONN_WRITE_WAITS) != 0) != ((conn->watched & UV_WRITABLE) != 0))
+        conn_watch(conn);
+    if (is_done(conn))
+        conn_close_later(conn);
+}

@@ -1,0 +1,35 @@
+/* Listening sockets: TCP on each `bind` address, and the unix socket. What they accept goes to
+ * conns_adopt. They follow CONFIG SET port and bind by themselves. Main thread.
+ * Source: listenToPort of Redis 7.2. */
+#ifndef BASALT_SERVER_LISTENER_H
+#define BASALT_SERVER_LISTENER_H
+
+#include "codec/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct listeners;
+struct services;
+
+/* Opens nothing yet. `services` is borrowed: config, loop and conns are used. */
+struct listeners *listeners_create(struct services *services);
+/* Opens all that is configured, or nothing. An address with '-' in front may be missing on this
+ * machine, and a family that the kernel does not know is passed over, each with a line in the log.
+ * ST_IO when one cannot be opened. With port 0 and no unix socket there is nothing to open. */
+MUST_USE enum status listeners_open(struct listeners *listeners, struct err *err);
+/* How many TCP addresses are listened on, and whether the unix socket is. */
+size_t listeners_tcp_count(const struct listeners *listeners);
+bool listeners_has_unix(const struct listeners *listeners);
+/* Logs "Ready to accept connections tcp" and "… unix", for which scripts wait. */
+void listeners_log_ready(const struct listeners *listeners);
+/* Stops listening and removes the unix socket's file. */
+void listeners_close(struct listeners *listeners);
+/* Closes first. Accepts NULL. */
+void listeners_destroy(struct listeners *listeners);
+
+/* Keepalive probes as `tcp-keepalive` says, and no delay for small packets: for the sockets of
+ * outgoing links; accepted ones have both from their listener. keepalive_seconds 0: no probes. */
+void listener_set_tcp_options(int fd, int keepalive_seconds);
+
+#endif
