@@ -352,10 +352,10 @@ static void on_tick_end(void *arg)
 {
     struct conns *conns = arg;
     run_ready(conns);
-    exec_tick_end(conns->exec);
+    bool more = exec_tick_end(conns->exec);
     send_all(conns);
     close_all_closing(conns);
-    if (!conn_list_is_empty(&conns->ready) || !conn_list_is_empty(&conns->flush))
+    if (more || !conn_list_is_empty(&conns->ready) || !conn_list_is_empty(&conns->flush))
         loop_again(conns->loop);
     if (conns->tick_started_us != 0) {
         conns->stats->ticks++;
@@ -366,7 +366,7 @@ static void on_tick_end(void *arg)
 
 void conns_flush(struct conns *conns)
 {
-    exec_tick_end(conns->exec);
+    (void)exec_tick_end(conns->exec);
     send_all(conns);
 }
 

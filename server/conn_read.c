@@ -76,33 +76,19 @@ static void log_protocol_error(struct conn *conn, const struct input *input)
 static void refuse_protocol(struct conn *conn, struct input *input)
 {
     log_protocol_error(conn, input);
-    char text[128];
-    (void)snprintf(text, sizeof(text), "ERR %s", conn->parser.error);
-    reply_error(&conn->session.reply, text);
-    stats_count_error(conn->conns->stats, conn->session.reply.error_code);
-    conn->session.flags |= SESSION_CLOSE_AFTER_REPLY;
+    struct session *session = &conn->session;
+    session->reply.muted = (session->flags & SESSION_REPLY_OFF) != 0;
+    reply_error_format(&session->reply, "ERR %s", conn->parser.error);
+    stats_count_error(conn->conns->stats, session->reply.error_code);
+    conn->conns->stats->error_replies++;
+    session->flags |= SESSION_CLOSE_AFTER_REPLY;
     input->start = input->end;
-}
-
-/* CLIENT REPLY: what was said for this request holds or ends with it. */
-static void update_reply_mode(struct session *session)
-{
-    session->flags &= ~(uint32_t)SESSION_REPLY_SKIP;
-    if ((session->flags & SESSION_REPLY_SKIP_NEXT) != 0) {
-        session->flags &= ~(uint32_t)SESSION_REPLY_SKIP_NEXT;
-        session->flags |= SESSION_REPLY_SKIP;
-    }
-    session->reply.muted = (session->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP)) != 0;
 }
 
 /* A request has been replied to. False: the connection's requests end here. */
 static bool finish_request(struct conn *conn)
 {
     struct session *session = &conn->session;
-    if ((session->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP | SESSION_REPLY_SKIP_NEXT)) !=
-            0 ||
-        session->reply.muted)
-        update_reply_mode(session);
     if (output_bytes(&conn->output) > OUTPUT_UNCHECKED_BYTES_MAX)
         conn_check_output_limit(conn);
     return (session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_ASAP)) == 0;

@@ -72,7 +72,6 @@ static size_t find_error(const struct stats *stats, const char *code, bool *foun
 
 void stats_count_error(struct stats *stats, const char *code)
 {
-    stats->error_replies++;
     bool found;
     size_t place = find_error(stats, code, &found);
     if (!found && stats->error_count >= STATS_ERROR_CODES_MAX - 1) {

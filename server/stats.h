@@ -105,8 +105,8 @@ static inline void stats_count_command(struct stats *stats, int command_id, uint
         stats_keep_latency(command, duration_ns);
 }
 
-/* An error was replied; `code` is its first word. Beyond STATS_ERROR_CODES_MAX different ones the
- * rest count as one, "ERRORSTATS_OVERFLOW". */
+/* An error was replied (error_replies is counted by the caller); `code` is its first word. Beyond
+ * STATS_ERROR_CODES_MAX different ones the rest count as one, "ERRORSTATS_OVERFLOW". */
 #define STATS_ERROR_CODES_MAX 128
 void stats_count_error(struct stats *stats, const char *code);
 
