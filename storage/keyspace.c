@@ -368,7 +368,8 @@ static struct object *fit_allocation(struct keyspace *ks, struct keyref *ref, st
 struct object *ks_resize_inline(struct keyspace *ks, struct keyref *ref, size_t inline_len)
 {
     struct object *o = ks_lookup(ks, ref);
-    CHECK(o->encoding <= ENCODING_INLINE);
+    CHECK(o->type == OBJECT_STRING);
+    CHECK(o->encoding != ENCODING_INLINE || inline_len >= o->value.inline_len);
     return fit_allocation(ks, ref, o, inline_len);
 }
 

@@ -119,7 +119,8 @@ const struct string_rules *ks_string_rules(const struct keyspace *ks);
 /* Creates an object with an empty value of `type`, or replaces what the key holds; the caller then
  * fills value and encoding between ks_change_begin and ks_change_end. The expiry is cleared. */
 struct object *ks_create(struct keyspace *ks, struct keyref *ref, enum object_type type);
-/* Changes an inline or integer string's allocation so that `inline_len` bytes fit behind the key;
+/* Changes a string's allocation so that `inline_len` bytes fit behind the key, and not many more (0
+ * when the value stands elsewhere);
  * returns the object, which may have moved (ref->object follows). Between begin and end. */
 struct object *ks_resize_inline(struct keyspace *ks, struct keyref *ref, size_t inline_len);
 /* Deletes a live object. `ref->object` is NULL or a tombstone afterwards. */
