@@ -60,6 +60,11 @@ void exec_destroy(struct exec *exec)
     mem_free(exec);
 }
 
+void exec_configure(struct exec *exec)
+{
+    exec->always_cold = store_always_cold(exec->store);
+}
+
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)
 {
     exec->resumed = fn;

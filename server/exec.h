@@ -31,6 +31,8 @@ typedef void exec_resumed_fn(void *arg, struct session *session);
 
 struct exec *exec_create(struct services *services);
 void exec_destroy(struct exec *exec);
+/* Takes over changed settings (debug-always-cold). */
+void exec_configure(struct exec *exec);
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg);
 
 /* Runs one request. `raw` is the request's own bytes when it came as a canonical RESP array (they

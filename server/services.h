@@ -13,6 +13,7 @@ struct cold;
 struct stats;
 struct store;
 struct loop;
+struct server;
 struct pubsub;
 
 struct services {
@@ -27,6 +28,7 @@ struct services {
     struct loop *loop;   /* event loop: timers, shutdown (loop.h) */
     struct stats *stats; /* counters for INFO (stats.h) */
     struct pubsub *pubsub;
+    struct server *server; /* shutdown, facts for INFO (server.h) */
 };
 
 #endif
