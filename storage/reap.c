@@ -25,6 +25,7 @@ struct reap {
     bool stopped;
     bool more; /* the last job did not get to the end */
     uint32_t epoch_seen;
+    int64_t ran_at_ms; /* monotonic: when the last job was submitted */
     bool ever_ran;
     /* the job's: an emptied database that is being searched for large objects */
     struct buf resume; /* family u8, then the key to go on with; empty: none */
@@ -163,6 +164,7 @@ static void run_reap(struct job *job)
 {
     struct reap *reap = (struct reap *)(void *)job;
     int64_t deadline_us = now_us() + SLICE_US;
+    cold_tend(reap->cold, reap->ran_at_ms);
     struct cold_batch *batch = cold_batch_create();
     struct cold_iter_options options = {.lower = bytes_text("r"), .upper = bytes_text("s")};
     struct cold_iter *iter = cold_iter_create(reap->cold, FAMILY_META, &options);
@@ -202,14 +204,16 @@ static void done_reap(struct job *job)
     reap->busy = false;
 }
 
-void reap_tick(struct reap *reap, uint32_t epoch)
+void reap_tick(struct reap *reap, uint32_t epoch, int64_t mono_ms)
 {
     if (reap->busy || reap->stopped)
         return;
-    if (reap->ever_ran && !reap->more && epoch == reap->epoch_seen)
+    if (reap->ever_ran && !reap->more && epoch == reap->epoch_seen &&
+        mono_ms - reap->ran_at_ms < PERIOD_MS)
         return;
     reap->ever_ran = true;
     reap->epoch_seen = epoch;
+    reap->ran_at_ms = mono_ms;
     reap->busy = true;
     reap->job.run = run_reap;
     reap->job.done = done_reap;

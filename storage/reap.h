@@ -16,8 +16,8 @@ struct reap *reap_create(struct cold *cold, struct executor *flusher);
 /* Its job must have been drained. */
 void reap_destroy(struct reap *reap);
 /* Once per tick; `epoch` is the last applied cut, after each of which there may be something to do.
- */
-void reap_tick(struct reap *reap, uint32_t epoch);
+ * Also lets RocksDB adapt itself to the load (cold_tend) every few seconds. */
+void reap_tick(struct reap *reap, uint32_t epoch, int64_t mono_ms);
 bool reap_busy(const struct reap *reap);
 void reap_stop(struct reap *reap);
 

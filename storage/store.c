@@ -14,7 +14,6 @@
 #define CUT_BUDGET_US    500
 #define EVICT_BUDGET_US  300
 #define EXPIRE_BUDGET_US 500
-#define TEND_PERIOD_MS   1000
 
 struct store {
     struct store_options options;
@@ -32,7 +31,6 @@ struct store {
     struct expire *expire;
     struct scans *scans;
     struct reap *reap;
-    int64_t tended_at_ms; /* monotonic: the last cold_tend */
 };
 
 /* ---- Reclaiming memory ------------------------------------------------------------------------
@@ -376,11 +374,7 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     loader_submit_resolves(store->loader);
     more = cut_tick(store->cut, now_ms, CUT_BUDGET_US) || more;
     (void)evict_make_room(store->evict, 0, EVICT_BUDGET_US);
-    reap_tick(store->reap, ks->applied_epoch);
-    if (mono_ms - store->tended_at_ms >= TEND_PERIOD_MS) {
-        store->tended_at_ms = mono_ms;
-        cold_tend(store->cold, mono_ms);
-    }
+    reap_tick(store->reap, ks->applied_epoch, mono_ms);
     return more;
 }
 
