@@ -11,7 +11,8 @@
 
 #include <time.h>
 
-#define SLICE_US 20000
+#define PERIOD_MS 3000 /* between jobs when nothing has happened */
+#define SLICE_US  20000
 #define SINGLE_DELETE_MAX                                                                          \
     1000 /* up to so many records go one by one: range deletions cost reads                        \
           */
