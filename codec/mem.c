@@ -11,6 +11,8 @@
 #include <jemalloc/jemalloc.h>
 #endif
 
+#define PAGE_BYTES 4096
+
 static _Noreturn void out_of_memory(size_t size)
 {
     (void)fprintf(stderr, "out of memory: cannot allocate %zu bytes\n", size);
@@ -72,6 +74,16 @@ void mem_free(void *pointer)
 
 #if BASALT_JEMALLOC
 
+void *mem_alloc_pages(size_t size)
+{
+    if (size % PAGE_BYTES != 0)
+        return mem_alloc(size);
+    void *pointer = aligned_alloc(PAGE_BYTES, size);
+    if (__builtin_expect(pointer == NULL, 0))
+        out_of_memory(size);
+    return pointer;
+}
+
 size_t mem_usable_size(const void *pointer)
 {
     return pointer == NULL ? 0 : sallocx(pointer, 0);
@@ -111,6 +123,11 @@ const char *mem_allocator_name(void)
 }
 
 #else
+
+void *mem_alloc_pages(size_t size)
+{
+    return mem_alloc(size);
+}
 
 size_t mem_usable_size(const void *pointer)
 {

@@ -13,6 +13,9 @@ void *mem_realloc(void *pointer, size_t size) __attribute__((returns_nonnull));
 void *mem_try_alloc(size_t size) __attribute__((malloc));
 void *mem_try_realloc(void *pointer, size_t size);
 void *mem_dup(const void *data, size_t len) __attribute__((returns_nonnull));
+/* For many blocks of some whole pages each: no page more than needed is touched. (jemalloc begins
+ * large blocks at random cache lines, so that 16 KiB take five pages; not so aligned ones.) */
+void *mem_alloc_pages(size_t size) __attribute__((malloc, returns_nonnull));
 char *mem_strdup(const char *text) __attribute__((returns_nonnull));
 void mem_free(void *pointer);
 

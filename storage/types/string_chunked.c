@@ -30,7 +30,7 @@ static struct string_chunk *chunk_create(uint32_t capacity)
     struct string_chunk *chunk = mem_alloc(sizeof(*chunk));
     atomic_init(&chunk->refs, 1);
     chunk->capacity = capacity;
-    chunk->data = mem_alloc(capacity);
+    chunk->data = mem_alloc_pages(capacity);
     return chunk;
 }
 
