@@ -39,7 +39,10 @@ void stats_reset(struct stats *stats)
 {
     clear_commands(stats);
     mem_free(stats->errors);
-    *stats = (struct stats){.commands = stats->commands, .command_count = stats->command_count};
+    *stats = (struct stats){.commands = stats->commands,
+                            .command_count = stats->command_count,
+                            .memory_startup = stats->memory_startup,
+                            .memory_peak = stats->memory_peak};
 }
 
 void stats_keep_latency(struct stats_command *command, uint64_t duration_ns)
