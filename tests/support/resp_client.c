@@ -349,7 +349,7 @@ static enum status read_reply(struct resp_client *client, size_t depth, struct r
                               struct err *err)
 {
     *out = (struct resp_reply){0};
-    struct bytes line;
+    struct bytes line = {0};
     enum status st = read_line(client, &line, err);
     if (st != ST_OK)
         return st;
