@@ -122,8 +122,8 @@ void reply_bulk_integer(struct reply *r, int64_t value)
 }
 
 /* Formats into `small` if it fits, else into memory of its own, to be freed with mem_free. */
-static char *format_text(char *small, size_t small_size, size_t *len_out, const char *format,
-                         va_list args)
+static PRINTF_LIKE(4, 0) char *format_text(char *small, size_t small_size, size_t *len_out,
+                                           const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
@@ -379,8 +379,8 @@ static const char *const reply_errors[REPLY_ERROR_COUNT] = {
     [ERROR_LOADING] = "LOADING Redis is loading the dataset in memory",
     [ERROR_READONLY] = "READONLY You can't write against a read only replica.",
     [ERROR_MISCONF_JOURNAL] =
-        "MISCONF Errors writing to the journal. Commands that may modify the data set are disabled "
-        "until it can be written again. Please check the server's log for details.",
+        ("MISCONF Errors writing to the journal. Commands that may modify the data set are "
+         "disabled until it can be written again. Please check the server's log for details."),
     [ERROR_OOM] = "OOM command not allowed when used memory > 'maxmemory'.",
     [ERROR_EXECABORT] = "EXECABORT Transaction discarded because of previous errors.",
     [ERROR_NOSCRIPT] = "NOSCRIPT No matching script. Please use EVAL.",

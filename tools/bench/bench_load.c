@@ -25,11 +25,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLIENTS_MAX      1024
-#define PIPELINE_MAX     1024
-#define INPUT_BYTES      (1 << 20)
-#define LATENCY_BUCKETS  512
-#define KEY_BYTES_MAX    32
+#define CLIENTS_MAX     1024
+#define PIPELINE_MAX    1024
+#define INPUT_BYTES     (1 << 20)
+#define LATENCY_BUCKETS 512
+#define KEY_BYTES_MAX   32
 
 enum mode { MODE_LOAD, MODE_GET, MODE_HOT, MODE_MISSING, MODE_MIXED };
 static const char *const mode_names[] = {"load", "get", "hot", "missing", "mixed"};
@@ -140,9 +140,12 @@ static uint64_t choose_key(struct bench *b)
         return (uint64_t)((unsigned __int128)b->next * b->stride % o->keys);
     case MODE_HOT:
         return next_random(b) % o->hot * (o->keys / o->hot);
-    default:
-        return next_random(b) % o->keys;
+    case MODE_GET:
+    case MODE_MISSING:
+    case MODE_MIXED:
+        break;
     }
+    return next_random(b) % o->keys;
 }
 
 static void add_request(struct bench *b, struct client *c)
@@ -150,11 +153,13 @@ static void add_request(struct bench *b, struct client *c)
     const struct options *o = &b->options;
     bool set = o->mode == MODE_LOAD || (o->mode == MODE_MIXED && (next_random(b) & 1) != 0);
     char key[KEY_BYTES_MAX];
-    int key_len = snprintf(key, sizeof(key), o->mode == MODE_MISSING ? "key:%012llux" : "key:%012llu",
-                           (unsigned long long)choose_key(b));
+    int key_len =
+        snprintf(key, sizeof(key), o->mode == MODE_MISSING ? "key:%012llux" : "key:%012llu",
+                 (unsigned long long)choose_key(b));
     char *out = (char *)c->output + c->output_len;
-    int len = sprintf(out, set ? "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n" : "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n",
-                      key_len, key);
+    int len =
+        sprintf(out, set ? "*3\r\n$3\r\nSET\r\n$%d\r\n%s\r\n" : "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n",
+                key_len, key);
     if (set) {
         len += sprintf(out + len, "$%d\r\n", o->size);
         memcpy(out + len, b->noise + next_random(b) % (1 << 20), (size_t)o->size);
@@ -321,8 +326,13 @@ static uint64_t number(const char *text)
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    *o = (struct options){.port = 6379, .keys = 1000000, .clients = 50, .pipeline = 1, .size = 400,
-                          .hot = 100000, .seed = 1};
+    *o = (struct options){.port = 6379,
+                          .keys = 1000000,
+                          .clients = 50,
+                          .pipeline = 1,
+                          .size = 400,
+                          .hot = 100000,
+                          .seed = 1};
     for (int i = 1; i + 1 < argc; i += 2) {
         const char *name = argv[i];
         const char *value = argv[i + 1];
