@@ -114,6 +114,8 @@ static bool run_request(struct conn *conn, const struct input *input)
         raw = bytes_make(input->data + input->start - parser->consumed, parser->consumed);
     conn->state |= CONN_RUNNING;
     conn->input_bytes = input->end;
+    exec_look_ahead(conn->conns->exec, &conn->session, input->data + input->start,
+                    input->data + input->end);
     enum exec_result result =
         exec_run(conn->conns->exec, &conn->session, parser->argv, parser->argc, raw);
     conn->state &= ~(uint32_t)CONN_RUNNING;

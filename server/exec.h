@@ -39,6 +39,9 @@ void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg);
  * are then the journal's record), else empty. argc >= 1. */
 enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
                           int argc, struct bytes raw);
+/* Call before exec_run with the bytes that follow the request in the connection's buffer. */
+void exec_look_ahead(struct exec *exec, const struct session *session, const uint8_t *next,
+                     const uint8_t *end);
 /* Forgets a suspended or blocked request; its session is going away. */
 void exec_cancel(struct exec *exec, struct session *session);
 

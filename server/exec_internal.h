@@ -40,6 +40,20 @@ struct pending {
     struct pending *next, *prev; /* exec->waiting */
 };
 
+/* The keys of the requests that follow the running one in its pipeline. */
+#define AHEAD_MAX 6
+struct ahead_key {
+    const uint8_t *key; /* in the connection's buffer */
+    size_t len;         /* 0: none */
+    const uint8_t *end; /* of the request */
+    uint64_t position;
+};
+struct ahead {
+    const uint8_t *at; /* what was looked at ends here */
+    uint32_t first, count;
+    struct ahead_key keys[AHEAD_MAX]; /* a ring */
+};
+
 struct exec {
     struct services *services;
     const struct config *config;
@@ -71,6 +85,8 @@ struct exec {
     /* Effects of the running command: entries of db u32, len u32, RESP bytes. */
     struct buf effects;
     uint32_t effect_count;
+
+    struct ahead ahead;
 
     struct exec_stats counters;
 };

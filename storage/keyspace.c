@@ -158,14 +158,35 @@ struct db *ks_db_by_id(struct keyspace *ks, uint32_t id)
 /* ---- Lookups ----------------------------------------------------------------------------------
  */
 
-void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out)
+void ks_ref_at(struct keyspace *ks, struct db *db, struct bytes key, uint64_t position,
+               struct keyref *out)
 {
     out->key = key;
     out->db = db;
     out->flags = 0;
-    out->position = record_position(ks->hash_seed, key);
-    out->object = table_find(db->table, out->position, key);
+    out->position = position;
+    out->object = table_find(db->table, position, key);
     out->generation = ks->generation;
+}
+
+void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out)
+{
+    ks_ref_at(ks, db, key, record_position(ks->hash_seed, key), out);
+}
+
+void ks_prefetch(const struct db *db, uint64_t position)
+{
+    table_prefetch(db->table, position);
+}
+
+void ks_prefetch_object(const struct db *db, uint64_t position)
+{
+    table_prefetch_object(db->table, position);
+}
+
+uint64_t ks_hash_seed(const struct keyspace *ks)
+{
+    return ks->hash_seed;
 }
 
 struct object *ks_lookup(struct keyspace *ks, struct keyref *ref)

@@ -90,6 +90,16 @@ static inline struct object *ks_find(struct keyspace *ks, struct keyref *ref)
 /* Makes a keyref: computes the position and looks the key up. */
 void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out);
 
+/* The same with the position known already. */
+void ks_ref_at(struct keyspace *ks, struct db *db, struct bytes key, uint64_t position,
+               struct keyref *out);
+/* Brings what a lookup will touch into the cache: first the table's bucket; then, once that is
+ * there, the object. */
+void ks_prefetch(const struct db *db, uint64_t position);
+void ks_prefetch_object(const struct db *db, uint64_t position);
+/* The seed of record_position() in this data directory. */
+uint64_t ks_hash_seed(const struct keyspace *ks);
+
 struct db *ks_db(struct keyspace *ks, uint32_t number);
 uint32_t ks_db_count(const struct keyspace *ks);
 /* Keys of a database, exact but while db->unresolved is not 0. */
