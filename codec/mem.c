@@ -122,6 +122,11 @@ const char *mem_allocator_name(void)
     return "jemalloc-" JEMALLOC_VERSION;
 }
 
+void mem_print_stats(void (*write)(void *arg, const char *text), void *arg)
+{
+    malloc_stats_print(write, arg, NULL);
+}
+
 #else
 
 void *mem_alloc_pages(size_t size)
@@ -159,6 +164,11 @@ void mem_purge(void)
 const char *mem_allocator_name(void)
 {
     return "libc";
+}
+
+void mem_print_stats(void (*write)(void *arg, const char *text), void *arg)
+{
+    write(arg, "Stats not supported for the current allocator");
 }
 
 #endif

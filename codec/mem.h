@@ -35,5 +35,7 @@ void mem_read_stats(struct mem_stats *out);
 /* Gives unused dirty pages back to the system. May take milliseconds. */
 void mem_purge(void);
 const char *mem_allocator_name(void);
+/* The allocator's own report, in pieces of text. Milliseconds. */
+void mem_print_stats(void (*write)(void *arg, const char *text), void *arg);
 
 #endif

@@ -4,13 +4,18 @@
 /* One per line, so that additions from several sides do not meet. */
 /* clang-format off */
 static const struct command *const tables[] = {
+    cmd_admin_table,
     cmd_bitfield_table,
     cmd_bitmap_table,
     cmd_command_table,
+    cmd_config_table,
     cmd_counter_table,
+    cmd_db_table,
+    cmd_debug_table,
     cmd_expire_table,
     cmd_key_table,
     cmd_lcs_table,
+    cmd_memory_table,
     cmd_object_table,
     cmd_range_table,
     cmd_scan_table,

@@ -5,13 +5,18 @@
 
 #include "server/command.h"
 
+extern const struct command cmd_admin_table[];    /* INFO, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[];   /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_command_table[];  /* COMMAND */
+extern const struct command cmd_config_table[];   /* CONFIG */
 extern const struct command cmd_counter_table[];  /* INCR and the like */
+extern const struct command cmd_db_table[];       /* DBSIZE, FLUSHDB, FLUSHALL, SWAPDB */
+extern const struct command cmd_debug_table[];    /* DEBUG */
 extern const struct command cmd_expire_table[];   /* EXPIRE, TTL and the like */
 extern const struct command cmd_key_table[];      /* keys of any type */
 extern const struct command cmd_lcs_table[];      /* LCS */
+extern const struct command cmd_memory_table[];   /* MEMORY */
 extern const struct command cmd_object_table[];   /* OBJECT */
 extern const struct command cmd_range_table[];    /* parts of strings */
 extern const struct command cmd_scan_table[];     /* SCAN, KEYS, RANDOMKEY */

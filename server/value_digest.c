@@ -1,0 +1,100 @@
+#include "server/value_digest.h"
+
+#include "codec/check.h"
+#include "codec/endian.h"
+#include "storage/types/string.h"
+
+/* Redis numbers its types so; the digest has the number. */
+static uint32_t redis_type(const struct object *o)
+{
+    switch ((enum object_type)o->type) {
+    case OBJECT_STRING:
+        return 0;
+    case OBJECT_LIST:
+        return 1;
+    case OBJECT_SET:
+        return 2;
+    case OBJECT_ZSET:
+        return 3;
+    case OBJECT_HASH:
+        return 4;
+    case OBJECT_STREAM:
+        return 6;
+    case OBJECT_NONE:
+    case OBJECT_TYPE_COUNT:
+        break;
+    }
+    CHECK(!"the object is live");
+    return 0;
+}
+
+void value_digest_xor(struct value_digest *digest, const struct value_digest *other)
+{
+    for (size_t i = 0; i < SHA1_BYTES; i++)
+        digest->bytes[i] ^= other->bytes[i];
+}
+
+static void xor_bytes(struct value_digest *digest, struct bytes part)
+{
+    struct value_digest hash;
+    sha1_digest(part, hash.bytes);
+    value_digest_xor(digest, &hash);
+}
+
+/* Makes what was added so far depend on its order. */
+static void stir(struct value_digest *digest)
+{
+    struct value_digest hash;
+    sha1_digest(bytes_make(digest->bytes, SHA1_BYTES), hash.bytes);
+    *digest = hash;
+}
+
+void value_digest_mix(struct value_digest *digest, struct bytes part)
+{
+    xor_bytes(digest, part);
+    stir(digest);
+}
+
+static void mix_u32(struct value_digest *digest, uint32_t value)
+{
+    uint8_t bytes[4];
+    store_be32(bytes, value);
+    value_digest_mix(digest, bytes_make(bytes, sizeof bytes));
+}
+
+static void mix_string(struct value_digest *digest, const struct object *o)
+{
+    struct sha1 sha1;
+    struct string_reader reader;
+    struct bytes piece;
+    struct value_digest hash;
+    sha1_init(&sha1);
+    string_reader_init(&reader, o, 0, UINT64_MAX);
+    while (string_reader_next(&reader, &piece))
+        sha1_update(&sha1, piece);
+    sha1_finish(&sha1, hash.bytes);
+    value_digest_xor(digest, &hash);
+    stir(digest);
+}
+
+void value_digest_add_object(struct value_digest *digest, const struct object *o)
+{
+    mix_u32(digest, redis_type(o));
+    CHECK(o->type == OBJECT_STRING);
+    mix_string(digest, o);
+    if (object_has_expire(o))
+        xor_bytes(digest, bytes_text("!!expire!!"));
+}
+
+void value_digest_add_db(struct value_digest *digest, uint32_t number)
+{
+    mix_u32(digest, number);
+}
+
+void value_digest_add_key(struct value_digest *digest, const struct object *o)
+{
+    struct value_digest one = {{0}};
+    value_digest_mix(&one, object_key(o));
+    value_digest_add_object(&one, o);
+    value_digest_xor(digest, &one);
+}
