@@ -44,7 +44,7 @@ void journal_block_header_encode(const struct journal_block *block,
                                  uint8_t out[JOURNAL_BLOCK_HEADER_BYTES])
 {
     CHECK(within_limits(block));
-    CHECK(block->flags == 0);
+    CHECK((block->flags & ~JOURNAL_BLOCK_FLAGS_ALL) == 0);
     memcpy(out + BLOCK_AT_MAGIC, block_magic, MAGIC_BYTES);
     store_le32(out + BLOCK_AT_PAYLOAD_CRC, block->payload_crc);
     store_le64(out + BLOCK_AT_PAYLOAD_LEN, block->payload_len);
@@ -74,7 +74,7 @@ enum status journal_block_header_decode(const uint8_t header[JOURNAL_BLOCK_HEADE
         .db = load_le16(header + BLOCK_AT_DB),
         .flags = load_le16(header + BLOCK_AT_FLAGS),
     };
-    if (block.flags != 0)
+    if ((block.flags & ~JOURNAL_BLOCK_FLAGS_ALL) != 0)
         return err_set(err, ST_UNSUPPORTED, "journal block has unknown flags 0x%04x", block.flags);
     if (!within_limits(&block))
         return err_set(err, ST_CORRUPT,

@@ -16,12 +16,22 @@
 #define JOURNAL_SEGMENT_VERSION         1
 #define JOURNAL_OFFSET_MAX              ((uint64_t)INT64_MAX) /* replicas count in int64 */
 
+enum journal_block_flag {
+    /* All of the stream before this block was durable before this block was written. Tells damage
+     * from what a power failure leaves: of blocks written after the last sync any may be missing,
+     * also one in the middle, but none that has such a block behind it. */
+    JOURNAL_BLOCK_AFTER_SYNC = 1 << 0,
+    /* An empty block, the last one written by a process that closed the journal. */
+    JOURNAL_BLOCK_CLOSED = 1 << 1,
+};
+#define JOURNAL_BLOCK_FLAGS_ALL ((uint16_t)(JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED))
+
 struct journal_block {
     uint64_t payload_len;
     uint64_t offset;      /* of the payload's first byte in the stream */
     uint32_t payload_crc; /* crc32c(0, payload) */
     uint16_t db;          /* the database selected when the payload starts */
-    uint16_t flags;       /* none defined yet: 0 */
+    uint16_t flags;       /* enum journal_block_flag */
 };
 
 /* Checks (CHECK) that the fields are within their limits. */

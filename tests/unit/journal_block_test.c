@@ -139,7 +139,10 @@ static void fields_are_checked_although_the_checksum_is_right(void **state)
         {16, JOURNAL_OFFSET_MAX - 50, 8, ST_OK},
         {16, JOURNAL_OFFSET_MAX - 49, 8, ST_CORRUPT},
         {16, UINT64_MAX, 8, ST_CORRUPT},
-        {26, 1, 2, ST_UNSUPPORTED},
+        {26, 0, 2, ST_OK},
+        {26, JOURNAL_BLOCK_AFTER_SYNC, 2, ST_OK},
+        {26, JOURNAL_BLOCK_FLAGS_ALL, 2, ST_OK},
+        {26, JOURNAL_BLOCK_FLAGS_ALL + 1, 2, ST_UNSUPPORTED},
         {26, 0x8000, 2, ST_UNSUPPORTED},
         {24, 0xffff, 2, ST_OK},
     };
