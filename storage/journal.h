@@ -40,6 +40,7 @@ struct journal_reader;
 #define JOURNAL_SEGMENT_BYTES_MIN     ((uint64_t)4 << 10)
 #define JOURNAL_RETRY_MS_DEFAULT      1000
 #define JOURNAL_DB_MAX                65535
+#define JOURNAL_DB_UNKNOWN            ((uint32_t)JOURNAL_DB_MAX + 1)
 /* Bytes submitted and not yet written from which on the main thread should slow its writers. */
 #define JOURNAL_BACKLOG_BYTES_MAX ((uint64_t)64 << 20)
 /* Bytes written and not yet durable from which on a sync starts whatever the policy: they are held
@@ -59,12 +60,12 @@ struct journal_options {
     enum journal_fsync fsync;
     uint64_t retain_bytes; /* so much of the newest stream is kept although released (backlog) */
     uint64_t start_offset; /* where the stream starts if the directory holds no segment */
-    /* The caller will replay from here (the cut). What lies before need not be readable, is not
-     * checked, and damage there is no obstacle. If the directory holds segments, the stream must
-     * reach from here to the end without a gap. 0: all that is there. */
+    /* The caller will replay from here (the cut). Segments wholly before it are not checked. If
+     * the directory holds segments, the stream must reach from here to its end without a gap. 0:
+     * from the first segment. */
     uint64_t needed_from;
     /* If a block after `needed_from` is damaged, let the stream end there instead of refusing to
-     * open; the damaged and all later segments are kept aside under names ending in ".lost". */
+     * open; the damaged and all later segments are kept aside under names in ".lost-<time>". */
     bool accept_loss;
     uint32_t retry_ms; /* pause between attempts to leave the failed state; 0: the default */
     /* Called on the journal thread when `durable` grew, when the failed state began or ended, when
@@ -109,7 +110,7 @@ struct journal_stage {
     uint8_t *cursor;     /* where the next byte goes */
     uint8_t *limit;      /* end of the room at `cursor`; equal to it while no block is open */
     uint64_t correction; /* stream offset of `cursor` minus its address */
-    uint32_t db;         /* selected at `cursor`, JOURNAL_DB_MAX + 1: unknown */
+    uint32_t db;         /* selected at `cursor`, or JOURNAL_DB_UNKNOWN */
 };
 
 /* The slow path of journal_reserve: new block, new chunk, SELECT. */
@@ -151,9 +152,11 @@ void journal_stage_bytes(struct journal *journal, uint32_t db, struct bytes byte
 /* Stages bytes as they are, without a SELECT: the stream of a master, which brings its own. The
  * caller says by journal_set_db which database is selected after them, before it submits. */
 void journal_stage_raw(struct journal *journal, struct bytes bytes);
+/* Says which database is selected at the end of what is staged. JOURNAL_DB_UNKNOWN makes the next
+ * journal_reserve stage a SELECT (somebody reads from here who does not know). */
 void journal_set_db(struct journal *journal, uint32_t db);
 /* The database selected at the end of the stream; after journal_open what the last block says.
- * JOURNAL_DB_MAX + 1 when the stream is empty. */
+ * JOURNAL_DB_UNKNOWN when the stream is empty. */
 static inline uint32_t journal_db(const struct journal *journal)
 {
     return ((const struct journal_stage *)(const void *)journal)->db;
@@ -181,10 +184,11 @@ uint64_t journal_durable(const struct journal *journal);
  * again later). Blocks: for the flusher thread, never the main one. */
 MUST_USE enum status journal_wait_durable(struct journal *journal, uint64_t offset,
                                           struct err *err);
-/* More than JOURNAL_BACKLOG_BYTES_MAX bytes wait to be written. A few ns. */
-bool journal_backlogged(const struct journal *journal);
+/* More than JOURNAL_BACKLOG_BYTES_MAX bytes wait to be written; `notify` is called when that is
+ * over. A few ns. Main thread. */
+bool journal_backlogged(struct journal *journal);
 /* Whether the journal is failed; then `err` (may be NULL) says why. A few ns when it is not. */
-bool journal_failed(const struct journal *journal, struct err *err);
+bool journal_failed(struct journal *journal, struct err *err);
 
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync);
 void journal_set_retain(struct journal *journal, uint64_t retain_bytes);
@@ -196,7 +200,7 @@ void journal_release(struct journal *journal, uint64_t offset);
 
 struct journal_stats {
     uint64_t first_offset; /* oldest byte still held in files */
-    uint64_t end;          /* includes staged bytes if called by the main thread */
+    uint64_t end;          /* staged bytes included */
     uint64_t submitted;
     uint64_t written;
     uint64_t durable;
@@ -217,6 +221,7 @@ struct journal_stats {
     bool failed;
     struct err last_error; /* of the last failure, kept after recovery */
 };
+/* Main thread. About a microsecond. */
 void journal_read_stats(struct journal *journal, struct journal_stats *out);
 
 /* ---- Reading: a reader belongs to one thread, any ---- */
