@@ -619,6 +619,10 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     if ((command->flags & CMD_WRITE) != 0 && session->conn != NULL && !admit_write(&call))
         return suspend(&call);
     enum exec_result result = run_phases(&call);
+    if (result == EXEC_SUSPENDED && call.pending->wait.outstanding != 0)
+        exec_load_ahead(exec, call.pending);
+    exec->ahead.next = NULL;
+    exec->ahead.end = NULL;
     if (result == EXEC_DONE && call.pending != NULL)
         pending_destroy(call.pending);
     return result;

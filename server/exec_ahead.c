@@ -8,9 +8,11 @@
 
 #include "codec/record.h"
 
-#define PEEK_ARGS_MAX 16   /* longer requests end the look ahead */
-#define PEEK_LEN_MAX  8192 /* so do longer arguments */
-#define OBJECTS_AHEAD 3 /* requests whose objects are fetched; the first may be the running one */
+#define PEEK_ARGS_MAX     16   /* longer requests end the look ahead */
+#define PEEK_LEN_MAX      8192 /* so do longer arguments */
+#define LOAD_REQUESTS_MAX 64   /* whose cold keys are loaded together with those of the first */
+#define LOAD_KEYS_MAX     16   /* of one request */
+#define OBJECTS_AHEAD     3 /* requests whose objects are fetched; the first may be the running one */
 
 /* Reads "<kind><digits>\r\n"; NULL if it is not just that. */
 static const uint8_t *peek_head(const uint8_t *at, const uint8_t *end, uint8_t kind,
@@ -28,21 +30,22 @@ static const uint8_t *peek_head(const uint8_t *at, const uint8_t *end, uint8_t k
     return at + 2;
 }
 
-/* Finds the second argument of a request and its end; NULL if it is not whole, or unusual. */
-static const uint8_t *peek_request(const uint8_t *at, const uint8_t *end, struct bytes *key_out)
+/* Finds the arguments (at most PEEK_ARGS_MAX) of a request and its end; NULL if it is not whole, or
+ * unusual. */
+static const uint8_t *peek_request(const uint8_t *at, const uint8_t *end, struct bytes *argv,
+                                   int *argc_out)
 {
     uint32_t argc = 0;
     at = peek_head(at, end, '*', &argc);
     if (at == NULL || argc == 0 || argc > PEEK_ARGS_MAX)
         return NULL;
-    key_out->len = 0;
+    *argc_out = (int)argc;
     for (uint32_t i = 0; i < argc; i++) {
         uint32_t len = 0;
         at = peek_head(at, end, '$', &len);
         if (at == NULL || len > PEEK_LEN_MAX || (size_t)(end - at) < (size_t)len + 2)
             return NULL;
-        if (i == 1)
-            *key_out = bytes_make(at, len);
+        argv[i] = bytes_make(at, len);
         at += len + 2;
     }
     return at;
@@ -52,6 +55,8 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
                      const uint8_t *end)
 {
     struct ahead *ahead = &exec->ahead;
+    ahead->next = next;
+    ahead->end = end;
     if (ahead->at < next || ahead->at > end) { /* another connection's bytes, or a new round */
         ahead->at = next;
         ahead->first = 0;
@@ -63,11 +68,13 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
     }
     const struct db *db = ks_db(exec->ks, session->db);
     while (ahead->count < AHEAD_MAX) {
-        struct bytes key;
-        const uint8_t *after = peek_request(ahead->at, end, &key);
+        struct bytes argv[PEEK_ARGS_MAX];
+        int argc = 0;
+        const uint8_t *after = peek_request(ahead->at, end, argv, &argc);
         if (after == NULL)
             break;
         ahead->at = after;
+        struct bytes key = argc > 1 ? argv[1] : bytes_make(NULL, 0);
         struct ahead_key *entry = &ahead->keys[(ahead->first + ahead->count++) % AHEAD_MAX];
         *entry = (struct ahead_key){.key = key.data, .len = key.len, .end = after};
         if (key.len == 0)
@@ -79,5 +86,37 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
         const struct ahead_key *entry = &ahead->keys[(ahead->first + i) % AHEAD_MAX];
         if (entry->end > next && entry->len != 0)
             ks_prefetch_object(db, entry->position);
+    }
+}
+
+/* Asks for the keys of one request of the pipeline. */
+static void want_keys(struct exec *exec, struct pending *p, struct db *db, const struct bytes *argv,
+                      int argc)
+{
+    const struct command *command = command_find(exec->commands, argv, argc, NULL);
+    struct key_arg keys[LOAD_KEYS_MAX];
+    if (command == NULL || (command->arity < 0 ? argc < -command->arity : argc != command->arity))
+        return;
+    int count = command_keys(command, argv, argc, keys, LOAD_KEYS_MAX);
+    for (int i = 0; i < count && i < LOAD_KEYS_MAX; i++) {
+        struct keyref ref;
+        if ((keys[i].flags & (KEY_LOAD_NOTHING | KEY_NOT_KEY)) != 0)
+            continue;
+        ks_ref(exec->ks, db, argv[keys[i].index], &ref);
+        if (ref.object == NULL)
+            (void)loader_want_record(exec->loader, &p->wait, db, ref.position, ref.key);
+    }
+}
+
+void exec_load_ahead(struct exec *exec, struct pending *p)
+{
+    struct db *db = ks_db(exec->ks, p->session->db);
+    const uint8_t *at = exec->ahead.next;
+    for (int i = 0; i < LOAD_REQUESTS_MAX && at != NULL; i++) {
+        struct bytes argv[PEEK_ARGS_MAX];
+        int argc = 0;
+        at = peek_request(at, exec->ahead.end, argv, &argc);
+        if (at != NULL)
+            want_keys(exec, p, db, argv, argc);
     }
 }

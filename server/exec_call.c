@@ -186,7 +186,7 @@ bool call_wait_exact(struct call *c, struct db *db)
 {
     if (db->unresolved == 0 || (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) != 0)
         return true;
-    loader_submit_resolves(c->exec->loader);
+    loader_submit(c->exec->loader);
     struct pending *p = exec_pending(c);
     p->exact_db = db;
     exec_wait_tick(p);

@@ -49,7 +49,8 @@ struct ahead_key {
     uint64_t position;
 };
 struct ahead {
-    const uint8_t *at; /* what was looked at ends here */
+    const uint8_t *at;         /* what was looked at ends here */
+    const uint8_t *next, *end; /* the bytes behind the running request */
     uint32_t first, count;
     struct ahead_key keys[AHEAD_MAX]; /* a ring */
 };
@@ -97,6 +98,10 @@ void exec_add_effect(struct exec *exec, uint32_t db, int argc, const struct byte
 void exec_stage_effects(struct call *c);
 /* Stages one command at once (an expired key's DEL). */
 void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct bytes *argv);
+
+/* exec_ahead.c */
+/* A request has to wait for loads: asks also for what those behind it in the pipeline will need. */
+void exec_load_ahead(struct exec *exec, struct pending *p);
 
 /* exec.c */
 uint32_t exec_db_number(const struct exec *exec, const struct db *db);

@@ -544,7 +544,7 @@ static bool step(struct cut *cut, int64_t deadline_us)
     case CUT_ENCODING:
         if (!encode_slice(cut, deadline_us))
             return true;
-        loader_submit_resolves(cut->options.ks->loader);
+        loader_submit(cut->options.ks->loader);
         cut->phase = CUT_RESOLVING;
         return true;
     case CUT_RESOLVING:

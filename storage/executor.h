@@ -39,6 +39,9 @@ struct executor *executor_create(const char *name, size_t thread_count, struct c
 void executor_destroy(struct executor *e);
 /* Any thread. */
 void executor_submit(struct executor *e, struct job *job);
+/* The same for `count` jobs linked by `next`, the last one's NULL: one lock, and as few wake-ups as
+ * suit the time that jobs of this pool have taken lately. */
+void executor_submit_list(struct executor *e, struct job *first, size_t count);
 /* Jobs submitted and not completed. Any thread; a momentary value. */
 size_t executor_pending(const struct executor *e);
 

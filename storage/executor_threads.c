@@ -13,9 +13,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-#define EXECUTOR_THREADS_MAX 64
-#define EXECUTOR_TAKE_MAX    8 /* jobs a worker takes from the queue at once */
+#define EXECUTOR_THREADS_MAX  64
+#define EXECUTOR_TAKE_MAX     8 /* jobs a worker takes from the queue at once */
+#define LONG_JOB_NS           25000
+#define SHORT_JOBS_PER_THREAD 8
 
 struct job_queue {
     struct job *first;
@@ -39,6 +42,7 @@ struct executor {
     bool stopping;          /* guarded by lock */
     struct completions *completions;
     atomic_size_t pending;
+    _Atomic uint64_t service_ns; /* of a job lately, smoothed */
     size_t thread_count;
     char name[16];
     pthread_t threads[EXECUTOR_THREADS_MAX];
@@ -155,6 +159,21 @@ static struct job *take_jobs(struct executor *e)
     return taken.first;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Several threads may race here; any of their values will do. */
+static void note_service(struct executor *e, uint64_t ns)
+{
+    uint64_t smoothed = atomic_load_explicit(&e->service_ns, memory_order_relaxed);
+    smoothed = smoothed - smoothed / 16 + ns / 16;
+    atomic_store_explicit(&e->service_ns, smoothed, memory_order_relaxed);
+}
+
 static void *executor_thread(void *arg)
 {
     struct executor *e = arg;
@@ -164,6 +183,7 @@ static void *executor_thread(void *arg)
         struct job_queue finished;
         queue_init(&finished);
         size_t count = 0;
+        uint64_t start_ns = now_ns();
         while (job != NULL) {
             struct job *next = job->next;
             bool has_done = job->done != NULL;
@@ -173,6 +193,7 @@ static void *executor_thread(void *arg)
                 queue_push(&finished, job);
             job = next;
         }
+        note_service(e, (now_ns() - start_ns) / count);
         if (finished.count != 0)
             completions_push(e->completions, finished.first);
         atomic_fetch_sub_explicit(&e->pending, count, memory_order_release);
@@ -213,13 +234,35 @@ void executor_destroy(struct executor *e)
 
 void executor_submit(struct executor *e, struct job *job)
 {
-    atomic_fetch_add_explicit(&e->pending, 1, memory_order_relaxed);
+    job->next = NULL;
+    executor_submit_list(e, job, 1);
+}
+
+/* Jobs that wait for a disk want a thread each; for short ones a wake-up costs more than the job.
+ */
+static size_t threads_wanted(const struct executor *e, size_t count)
+{
+    uint64_t service_ns = atomic_load_explicit(&e->service_ns, memory_order_relaxed);
+    return service_ns > LONG_JOB_NS ? count
+                                    : (count + SHORT_JOBS_PER_THREAD - 1) / SHORT_JOBS_PER_THREAD;
+}
+
+void executor_submit_list(struct executor *e, struct job *first, size_t count)
+{
+    atomic_fetch_add_explicit(&e->pending, count, memory_order_relaxed);
     pthread_mutex_lock(&e->lock);
     CHECK(!e->stopping);
-    queue_push(&e->queue, job);
-    bool wake = e->idle_count > 0;
+    while (first != NULL) {
+        struct job *next = first->next;
+        queue_push(&e->queue, first);
+        first = next;
+    }
+    size_t wake = e->idle_count;
     pthread_mutex_unlock(&e->lock);
-    if (wake)
+    size_t wanted = threads_wanted(e, count);
+    if (wake > wanted)
+        wake = wanted;
+    for (size_t i = 0; i < wake; i++)
         pthread_cond_signal(&e->work);
 }
 

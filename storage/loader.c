@@ -18,6 +18,7 @@
 
 #define BUCKET_COUNT          4096 /* of the index of loads */
 #define CHUNKS_PER_LOAD       64
+#define QUEUED_LOADS_MAX      64 /* submitted at once, without waiting for the tick's end */
 #define RESOLVE_BATCH_ENTRIES 128
 #define LATENCY_BUCKETS       128 /* 4 per power of two of microseconds */
 #define LATENCY_SAMPLES_MAX   100000
@@ -79,10 +80,12 @@ struct loader {
     struct executor *executor;
     struct executor *resolver;
     struct load *buckets[BUCKET_COUNT];
-    size_t load_count;             /* in the index */
-    struct resolve_batch *filling; /* not submitted yet */
-    size_t resolving;              /* entries on their way */
-    struct load_wait **ready;      /* waits whose callback is due */
+    size_t load_count;                       /* in the index */
+    struct resolve_batch *filling;           /* not submitted yet */
+    struct job *queued_first, **queued_last; /* loads not submitted yet */
+    size_t queued_count;
+    size_t resolving;         /* entries on their way */
+    struct load_wait **ready; /* waits whose callback is due */
     size_t ready_count, ready_capacity;
     uint32_t cache_hit_ratio; /* of inline cache reads, in 1/1024, smoothed */
     uint32_t cache_trial;
@@ -129,6 +132,7 @@ struct loader *loader_create(const struct loader_options *options)
     loader->executor = options->executor;
     loader->resolver = options->resolver;
     loader->cache_hit_ratio = 1024;
+    loader->queued_last = &loader->queued_first;
     return loader;
 }
 
@@ -316,6 +320,26 @@ static void wake_waiters(struct load *load)
         loader->ready_count = 0;
 }
 
+static void submit_loads(struct loader *loader)
+{
+    struct job *first = loader->queued_first;
+    size_t count = loader->queued_count;
+    loader->queued_first = NULL;
+    loader->queued_last = &loader->queued_first;
+    loader->queued_count = 0;
+    if (count != 0)
+        executor_submit_list(loader->executor, first, count);
+}
+
+static void queue_load(struct loader *loader, struct load *load)
+{
+    load->job.next = NULL;
+    *loader->queued_last = &load->job;
+    loader->queued_last = &load->job.next;
+    if (++loader->queued_count >= QUEUED_LOADS_MAX)
+        submit_loads(loader);
+}
+
 /* ---- Records ----------------------------------------------------------------------------------
  */
 
@@ -473,7 +497,7 @@ enum loader_answer loader_want_record(struct loader *loader, struct load_wait *w
     wait_for(wait, load);
     loader->stats.loads++;
     loader->stats.pending++;
-    executor_submit(loader->executor, &load->job);
+    queue_load(loader, load);
     return LOADER_STARTED;
 }
 
@@ -587,7 +611,7 @@ enum loader_answer loader_want_chunks(struct loader *loader, struct load_wait *w
         wait_for(wait, load);
         loader->stats.chunk_loads++;
         loader->stats.pending++;
-        executor_submit(loader->executor, &load->job);
+        queue_load(loader, load);
     }
     mem_free(missing);
     return LOADER_STARTED;
@@ -673,13 +697,19 @@ static void done_resolve(struct job *job)
     mem_free(batch);
 }
 
-void loader_submit_resolves(struct loader *loader)
+static void submit_resolves(struct loader *loader)
 {
     struct resolve_batch *batch = loader->filling;
     if (batch == NULL)
         return;
     loader->filling = NULL;
     executor_submit(loader->resolver, &batch->job);
+}
+
+void loader_submit(struct loader *loader)
+{
+    submit_loads(loader);
+    submit_resolves(loader);
 }
 
 void loader_resolve(struct loader *loader, struct db *db, struct object *o)
@@ -709,7 +739,7 @@ void loader_resolve(struct loader *loader, struct db *db, struct object *o)
     db->unresolved++;
     loader->resolving++;
     if (batch->count == RESOLVE_BATCH_ENTRIES || batch->keys.len > (1 << 20))
-        loader_submit_resolves(loader);
+        submit_resolves(loader);
 }
 
 size_t loader_resolving(const struct loader *loader)

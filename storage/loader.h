@@ -72,8 +72,9 @@ MUST_USE enum status loader_read_chunks_now(struct loader *loader, struct db *db
 
 /* Finds out in the background what the disk holds for an object just written blindly. */
 void loader_resolve(struct loader *loader, struct db *db, struct object *o);
-/* Hands over what loader_resolve has gathered; once per tick. */
-void loader_submit_resolves(struct loader *loader);
+/* Hands what was asked for to the pool's threads: once per tick, so that one wake-up serves many.
+ */
+void loader_submit(struct loader *loader);
 /* Blind overwrites not looked up yet. */
 size_t loader_resolving(const struct loader *loader);
 /* Whether a load of this object's key is under way or referred to. */

@@ -307,6 +307,7 @@ enum status store_close(struct store *store, bool clean, struct err *err)
     if (clean && store->replay == NULL)
         st = cut_run(store->cut, true, err);
     while (expire_busy(store->expire) || reap_busy(store->reap) || !loader_idle(store->loader)) {
+        loader_submit(store->loader);
         store_drain(store);
         struct timespec pause = {.tv_nsec = 1000000};
         (void)nanosleep(&pause, NULL);
@@ -368,10 +369,10 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     ks->now_ms = now_ms;
     ks->clock.seconds = (uint32_t)(mono_ms / 1000);
     store_drain(store);
+    loader_submit(store->loader);
     if (store->replay != NULL)
         return false;
     bool more = expire_tick(store->expire, now_ms, EXPIRE_BUDGET_US);
-    loader_submit_resolves(store->loader);
     more = cut_tick(store->cut, now_ms, CUT_BUDGET_US) || more;
     (void)evict_make_room(store->evict, 0, EVICT_BUDGET_US);
     reap_tick(store->reap, ks->applied_epoch, mono_ms);
