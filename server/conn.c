@@ -167,7 +167,7 @@ static void on_poll(uv_poll_t *watcher, int status, int events)
     if ((events & UV_READABLE) != 0) {
         conn_read(conn);
     } else if ((events & UV_DISCONNECT) != 0) {
-        if ((conn->state & CONN_BLOCKED) != 0)
+        if (conn_is_blocked(conn))
             conn_close_later(conn);
         conn->state |= CONN_HUNG_UP;
         conn_watch(conn);
@@ -284,8 +284,9 @@ static void close_now(struct conn *conn)
 {
     struct conns *conns = conn->conns;
     CHECK((conn->state & CONN_RUNNING) == 0);
-    if ((conn->state & CONN_WAITS) != 0)
+    if ((conn->state & (CONN_SUSPENDED | CONN_BLOCKED)) != 0)
         exec_cancel(conns->exec, &conn->session);
+    conn_forget_held(conn);
     conns->suspended -= (conn->state & CONN_SUSPENDED) != 0;
     conns->blocked -= (conn->state & CONN_BLOCKED) != 0;
     if (conns->cron_next == &conn->all)
@@ -377,6 +378,7 @@ struct conns *conns_create(struct services *services)
     conns->exec = services->exec;
     conns->loop = services->loop;
     conns->stats = services->stats;
+    conns->commands = services->commands;
     conns->next_id = 1;
     conn_list_init(&conns->flush);
     conn_list_init(&conns->ready);
@@ -384,6 +386,7 @@ struct conns *conns_create(struct services *services)
     conn_list_init(&conns->closing);
     conn_list_init(&conns->all);
     conns->cron_next = &conns->all;
+    conns_pause_init(conns);
     exec_on_resumed(conns->exec, conn_on_resumed, conns);
     loop_on_tick_end(conns->loop, on_tick_end, conns);
     return conns;
@@ -395,6 +398,7 @@ void conns_destroy(struct conns *conns)
         return;
     while (!conn_list_is_empty(&conns->all))
         close_now(CONN_OF(conns->all.next, all));
+    conns_pause_deinit(conns);
     mem_free(conns->shared);
     mem_free(conns->by_id);
     output_pool_deinit(&conns->output_pool);

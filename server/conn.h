@@ -44,13 +44,27 @@ void conns_cron(struct conns *conns);
 void conns_flush(struct conns *conns);
 
 size_t conns_count(const struct conns *conns);
-/* How many wait for a blocking command; not those that wait for cold keys. */
+/* How many wait for a blocking command or the end of a pause; not those that wait for cold keys. */
 size_t conns_count_blocked(const struct conns *conns);
 /* O(1); NULL when there is none, or it is about to be closed. */
 struct conn *conns_find(const struct conns *conns, uint64_t id);
 /* In the order in which they came; NULL at the end. Those about to be closed are left out. */
 struct conn *conns_first(const struct conns *conns);
 struct conn *conns_next(const struct conn *conn);
+
+/* CLIENT PAUSE: requests are held back, all or those that may write, until the loop's clock reaches
+ * `until_ms` or conns_unpause; then they run in their order. A pause that is on already only grows:
+ * the later end and the stricter mode count. */
+enum conns_pause { CONNS_RUN, CONNS_PAUSE_WRITES, CONNS_PAUSE_ALL };
+void conns_pause(struct conns *conns, int64_t until_ms, enum conns_pause mode);
+void conns_unpause(struct conns *conns);
+/* While it is not CONNS_RUN nothing else must change the dataset either (expiry). */
+enum conns_pause conns_paused(const struct conns *conns);
+
+/* CLIENT UNBLOCK: the function through which a blocked session's wait is ended, as if its time were
+ * over or (`with_error`) with the error -UNBLOCKED. False: it does not let itself be unblocked. */
+typedef bool conns_unblock_fn(void *arg, struct session *session, bool with_error);
+void conns_on_unblock(struct conns *conns, conns_unblock_fn *fn, void *arg);
 
 /* What INFO clients and INFO memory tell. */
 struct conns_stats {
@@ -86,7 +100,10 @@ const char *conn_local_address(struct conn *conn);
 /* From this machine: loopback address or unix socket. */
 bool conn_is_local(const struct conn *conn);
 enum config_client_class conn_class(const struct conn *conn);
+/* Waits for a blocking command or the end of a pause. */
 bool conn_is_blocked(const struct conn *conn);
+/* False: it is not blocked, or must not be unblocked. */
+bool conn_unblock(struct conn *conn, bool with_error);
 int64_t conn_idle_ms(const struct conn *conn);
 size_t conn_memory(const struct conn *conn);
 /* Appends the line that CLIENT LIST shows of it, without a newline. */

@@ -105,7 +105,7 @@ enum config_client_class conn_class(const struct conn *conn)
 
 bool conn_is_blocked(const struct conn *conn)
 {
-    return (conn->state & CONN_BLOCKED) != 0;
+    return (conn->state & (CONN_BLOCKED | CONN_HELD)) != 0;
 }
 
 int64_t conn_idle_ms(const struct conn *conn)
@@ -116,7 +116,7 @@ int64_t conn_idle_ms(const struct conn *conn)
 /* Bytes of the arguments of the request that waits; those of others are in the query buffer. */
 static size_t argument_bytes(const struct conn *conn)
 {
-    if ((conn->state & CONN_SUSPENDED) == 0)
+    if ((conn->state & CONN_PINNED) == 0)
         return 0;
     size_t bytes = 0;
     for (int i = 0; i < conn->parser.argc; i++)
@@ -165,7 +165,7 @@ static void format_flags(const struct conn *conn, char out[20])
         {SESSION_NO_TOUCH, 'T'},
     };
     uint32_t flags = conn->session.flags;
-    if ((conn->state & CONN_BLOCKED) != 0)
+    if (conn_is_blocked(conn))
         flags |= SESSION_BLOCKED;
     char *place = out;
     if ((flags & SESSION_MONITOR) != 0)

@@ -1,4 +1,4 @@
-/* What conn.c, conn_read.c, conn_write.c, conn_cron.c and conn_info.c share; for nobody else. */
+/* What conn.c and conn_*.c share; for nobody else. */
 #ifndef BASALT_SERVER_CONN_INTERNAL_H
 #define BASALT_SERVER_CONN_INTERNAL_H
 
@@ -78,12 +78,18 @@ enum {
     CONN_CLOSING = 1 << 5,     /* in conns->closing */
     CONN_RUNNING = 1 << 6,     /* inside exec_run */
     CONN_HUNG_UP = 1 << 7,     /* the peer has shut its side while it was not read */
+    CONN_HELD = 1 << 8,        /* its parsed request waits for the end of a pause; in conns->held */
+    CONN_RELEASED = 1 << 9,    /* it need not wait any more; in conns->ready */
 };
-#define CONN_WAITS (CONN_SUSPENDED | CONN_BLOCKED)
+/* Nothing of the connection may be run. */
+#define CONN_WAITS (CONN_SUSPENDED | CONN_BLOCKED | CONN_HELD)
+/* Its parsed request is still needed. */
+#define CONN_PINNED (CONN_SUSPENDED | CONN_HELD | CONN_RELEASED)
 
 /* Query bytes lie in conns->shared while they are read and run; what is left then, and what must
  * not move, is in `query`. Invariants:
- *   C1  CONN_SUSPENDED: exec's argv points into `query` (or the parser); it is not moved or freed
+ *   C1  CONN_PINNED: argv points into `query` (or the parser), which is not moved or freed; the
+ *       request's bytes are those before query_start
  *   C2  sendable + sealed_bytes + open_bytes <= output_bytes(output); the rest came in this tick
  *   C3  open_bytes > 0 only while sealed_bytes > 0 */
 struct conn {
@@ -113,6 +119,7 @@ struct conn {
     struct conn_link ready;   /* in conns->ready: unread requests may be run */
     struct conn_link gated;   /* in conns->gated: sealed_bytes > 0 */
     struct conn_link closing; /* in conns->closing */
+    struct conn_link held;    /* in conns->held */
     struct conn_link all;     /* in conns->all */
 
     struct session session;
@@ -133,6 +140,7 @@ struct conns {
     struct exec *exec;
     struct loop *loop;
     struct stats *stats;
+    const struct command_table *commands;
 
     uint8_t *shared; /* owned; CONN_READ_BYTES_MAX bytes; NULL after a connection has taken it */
     struct output_pool output_pool;
@@ -141,6 +149,7 @@ struct conns {
     struct conn_link ready;
     struct conn_link gated;
     struct conn_link closing;
+    struct conn_link held;
     struct conn_link all;
     size_t count;
     size_t blocked;
@@ -151,6 +160,13 @@ struct conns {
     struct conn **by_id; /* owned; open addressing by id, a power of two of places */
     size_t by_id_capacity;
 
+    enum conns_pause pause;
+    int64_t pause_until_ms;
+    struct loop_timer *pause_timer; /* owned; runs while there is a pause */
+    conns_unblock_fn *unblock;      /* NULL: nothing blocks */
+    void *unblock_arg;
+
+    int64_t http_logged_at_ms;   /* 0: never */
     uint64_t tick_started_us;    /* first event of this tick; 0: none yet */
     struct conn_link *cron_next; /* where conns_cron goes on; &all: from the start */
     size_t memory[CONFIG_CLIENT_CLASS_COUNT];
@@ -175,6 +191,13 @@ static inline size_t conn_unread(const struct conn *conn)
 {
     return conn->query_end - conn->query_start;
 }
+
+/* conn_pause.c */
+void conns_pause_init(struct conns *conns);
+void conns_pause_deinit(struct conns *conns);
+/* True: the request that was just parsed has to wait; the connection is in CONN_HELD then. */
+bool conn_hold(struct conn *conn);
+void conn_forget_held(struct conn *conn);
 
 /* conn_write.c */
 /* Sends what may be sent and decides whether the connection is done. `gate` is exec_gate's answer

@@ -30,6 +30,8 @@
 #define COPY_OUT_BYTES_MAX 4096
 /* Output up to this is not held against the limits. */
 #define OUTPUT_UNCHECKED_BYTES_MAX 16384
+/* POST and Host: are logged no more often than this. */
+#define HTTP_LOG_PERIOD_MS 60000
 /* Less room than this is not worth a read. */
 #define ROOM_BYTES_MIN 512
 /* How much of the query buffer a log line shows. */
@@ -85,6 +87,31 @@ static void refuse_protocol(struct conn *conn, struct input *input)
     input->start = input->end;
 }
 
+/* A browser that was made to talk to us. */
+static bool is_http(const struct resp_parser *parser)
+{
+    return bytes_equal_nocase(parser->argv[0], "post") ||
+           bytes_equal_nocase(parser->argv[0], "host:");
+}
+
+/* The lines of a form could be commands. Always false. */
+static bool refuse_http(struct conn *conn)
+{
+    struct conns *conns = conn->conns;
+    int64_t now_ms = loop_now_ms(conns->loop);
+    if (conns->http_logged_at_ms == 0 || now_ms - conns->http_logged_at_ms > HTTP_LOG_PERIOD_MS) {
+        log_write(LOG_WARNING,
+                  "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or "
+                  "Host: commands to Redis. This is likely due to an attacker attempting to use "
+                  "Cross Protocol Scripting to compromise your Redis instance. Connection from %s "
+                  "aborted.",
+                  conn->peer_address);
+        conns->http_logged_at_ms = now_ms;
+    }
+    conn_close_later(conn);
+    return false;
+}
+
 /* A request has been replied to. False: the connection's requests end here. */
 static bool finish_request(struct conn *conn)
 {
@@ -109,9 +136,13 @@ static void start_waiting(struct conn *conn, enum exec_result result)
 static bool run_request(struct conn *conn, const struct input *input)
 {
     const struct resp_parser *parser = &conn->parser;
+    if (conn->conns->pause != CONNS_RUN && conn_hold(conn))
+        return false;
     struct bytes raw = {0};
     if (parser->canonical)
         raw = bytes_make(input->data + input->start - parser->consumed, parser->consumed);
+    else if (is_http(parser))
+        return refuse_http(conn);
     conn->state |= CONN_RUNNING;
     conn->input_bytes = input->end;
     exec_look_ahead(conn->conns->exec, &conn->session, input->data + input->start,
@@ -124,6 +155,13 @@ static bool run_request(struct conn *conn, const struct input *input)
         return false;
     }
     return finish_request(conn);
+}
+
+/* Nothing is run behind a request that ended the connection. */
+static void drop_rest(const struct conn *conn, struct input *input)
+{
+    if ((conn->state & CONN_WAITS) == 0)
+        input->start = input->end;
 }
 
 /* Runs requests until the bytes end, one must wait, or the tick's bound is reached. */
@@ -143,8 +181,7 @@ static void run_requests(struct conn *conn, struct input *input)
         case RESP_PARSE_REQUEST:
             input->start += conn->parser.consumed;
             if (!run_request(conn, input)) {
-                if ((conn->state & CONN_WAITS) == 0)
-                    input->start = input->end;
+                drop_rest(conn, input);
                 return;
             }
             limits.unauthenticated = !conn->session.authenticated;
@@ -202,7 +239,7 @@ static bool copy_out(struct conn *conn, const struct input *input)
 static bool keep_rest_of_shared(struct conn *conn, const struct input *input)
 {
     size_t rest = input->end - input->start;
-    if ((conn->state & CONN_SUSPENDED) != 0 ||
+    if ((conn->state & CONN_PINNED) != 0 ||
         (rest > COPY_OUT_BYTES_MAX && conn->parser.needed <= CONN_READ_BYTES_MAX)) {
         take_shared(conn, input);
         return true;
@@ -218,7 +255,7 @@ static bool keep_rest_of_query(struct conn *conn, const struct input *input)
 {
     conn->query_start = input->start;
     conn->query_end = input->end;
-    if ((conn->state & CONN_SUSPENDED) != 0)
+    if ((conn->state & CONN_PINNED) != 0)
         return true;
     size_t rest = conn_unread(conn);
     if (rest == 0) {
@@ -243,7 +280,7 @@ static bool keep_rest_of_query(struct conn *conn, const struct input *input)
  * that the peer will not see. */
 static void on_end_of_input(struct conn *conn)
 {
-    if ((conn->state & CONN_BLOCKED) != 0) {
+    if ((conn->state & (CONN_BLOCKED | CONN_HELD)) != 0) {
         conn_close_later(conn);
         return;
     }
@@ -380,7 +417,7 @@ static void read_into_shared(struct conn *conn)
  * that the peer has gone. */
 static void read_ahead(struct conn *conn)
 {
-    bool may_grow = (conn->state & CONN_SUSPENDED) == 0;
+    bool may_grow = (conn->state & CONN_PINNED) == 0;
     if (may_grow && conn->query_capacity - conn->query_end < ROOM_BYTES_MIN &&
         conn_unread(conn) < CONN_READ_AHEAD_BYTES_MAX) {
         size_t capacity = 2 * (conn_unread(conn) + ROOM_BYTES_MIN);
@@ -425,7 +462,16 @@ void conn_run_unread(struct conn *conn)
     if (conn->query == NULL)
         return;
     struct input input = {.data = conn->query, .start = conn->query_start, .end = conn->query_end};
-    run_requests(conn, &input);
+    bool go_on = true;
+    if ((conn->state & CONN_RELEASED) != 0) {
+        conn->state &= ~(uint32_t)CONN_RELEASED;
+        conn_list_add(&conn->conns->flush, &conn->flush);
+        go_on = run_request(conn, &input);
+    }
+    if (go_on)
+        run_requests(conn, &input);
+    else
+        drop_rest(conn, &input);
     if (!keep_rest_of_query(conn, &input))
         close_for_memory(conn);
 }

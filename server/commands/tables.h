@@ -8,8 +8,10 @@
 extern const struct command cmd_admin_table[];    /* INFO, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[];   /* SETBIT, BITCOUNT and the like */
+extern const struct command cmd_client_table[];   /* CLIENT */
 extern const struct command cmd_command_table[];  /* COMMAND */
 extern const struct command cmd_config_table[];   /* CONFIG */
+extern const struct command cmd_conn_table[];     /* AUTH, HELLO, PING and the like */
 extern const struct command cmd_counter_table[];  /* INCR and the like */
 extern const struct command cmd_db_table[];       /* DBSIZE, FLUSHDB, FLUSHALL, SWAPDB */
 extern const struct command cmd_debug_table[];    /* DEBUG */

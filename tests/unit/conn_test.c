@@ -5,6 +5,7 @@
 #include "server/conn.h"
 
 #include "codec/mem.h"
+#include "server/command.h"
 #include "server/exec.h"
 #include "server/loop.h"
 #include "server/output.h"
@@ -95,6 +96,13 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     return EXEC_DONE;
 }
 
+void exec_look_ahead(struct exec *exec, const struct session *session, const uint8_t *next,
+                     const uint8_t *end)
+{
+    (void)exec, (void)session;
+    assert_true(next <= end);
+}
+
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)
 {
     exec->resumed = fn;
@@ -161,12 +169,28 @@ static void resume_first(struct exec *exec, bool arguments_must_hold)
 
 /* ---- The fixture. */
 
+static void never_called(struct call *call)
+{
+    (void)call;
+    fail();
+}
+
+/* What a pause looks at; the executor does not. */
+static const struct command rows[] = {
+    {.name = "echo", .handler = never_called, .arity = 2, .flags = CMD_FAST},
+    {.name = "ping", .handler = never_called, .arity = -1, .flags = CMD_FAST},
+    {.name = "cold", .handler = never_called, .arity = -1, .flags = CMD_WRITE},
+    {.name = "write", .handler = never_called, .arity = 2, .flags = CMD_WRITE},
+    {.name = NULL},
+};
+
 #define CLIENTS_MAX 4
 
 struct fixture {
     struct loop *loop;
     struct config *config;
     struct stats *stats;
+    struct command_table *commands;
     struct conns *conns;
     struct exec exec;
     struct services services;
@@ -183,8 +207,13 @@ static int set_up(void **state)
         return -1;
     f->config = config_create();
     f->stats = stats_create(0);
-    f->services = (struct services){
-        .config = f->config, .exec = &f->exec, .loop = f->loop, .stats = f->stats};
+    const struct command *const tables[] = {rows};
+    f->commands = command_table_create_from(tables, 1);
+    f->services = (struct services){.config = f->config,
+                                    .commands = f->commands,
+                                    .exec = &f->exec,
+                                    .loop = f->loop,
+                                    .stats = f->stats};
     f->conns = conns_create(&f->services);
     for (int i = 0; i < CLIENTS_MAX; i++)
         f->clients[i] = -1;
@@ -206,6 +235,7 @@ static int tear_down(void **state)
         buf_deinit(&f->exec.waiters[i].copy);
     buf_deinit(&f->exec.last_raw);
     stats_destroy(f->stats);
+    command_table_destroy(f->commands);
     config_destroy(f->config);
     mem_free(f);
     return 0;
@@ -366,6 +396,20 @@ static void a_protocol_error_is_answered_and_ends_the_connection(void **state)
     assert_int_equal(conns_count(f->conns), 0);
 }
 
+static void browsers_are_sent_away(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    connect_client(f, 1);
+    send_text(f, 0, "POST / HTTP/1.1\r\nPING\r\n");
+    send_text(f, 1, "host: x\r\nPING\r\n");
+    expect(f, 0, "");
+    expect(f, 1, "");
+    assert_true(f->ended[0]);
+    assert_true(f->ended[1]);
+    assert_int_equal(f->exec.runs, 0);
+}
+
 static void nothing_is_run_after_quit(void **state)
 {
     struct fixture *f = *state;
@@ -524,6 +568,110 @@ static void a_blocked_client_goes_on_after_its_event(void **state)
     resume_first(&f->exec, false);
     expect(f, 0, "+RESUMED\r\n$5\r\nafter\r\n");
     assert_int_equal(conns_count_blocked(f->conns), 0);
+}
+
+/* ---- Pauses. */
+
+static void a_pause_of_writes_holds_writers_back(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    connect_client(f, 1);
+    conns_pause(f->conns, loop_now_ms(f->loop) + 3600000, CONNS_PAUSE_WRITES);
+    send_text(f, 0, "ECHO a\r\n*2\r\n$5\r\nWRITE\r\n$1\r\nk\r\nECHO b\r\n");
+    send_text(f, 1, "ECHO other\r\nWRITE\r\nNOSUCH\r\n");
+    expect(f, 0, "$1\r\na\r\n");
+    expect(f, 1, "$5\r\nother\r\n+PONG\r\n+PONG\r\n"); /* those are only refused */
+    assert_int_equal(conns_count_blocked(f->conns), 1);
+    assert_true(conn_is_blocked(conns_first(f->conns)));
+    send_text(f, 0, "ECHO c\r\n");
+    expect(f, 0, "");
+    conns_unpause(f->conns);
+    expect(f, 0, "+PONG\r\n$1\r\nb\r\n$1\r\nc\r\n");
+    assert_int_equal(conns_count_blocked(f->conns), 0);
+    assert_int_equal(conns_paused(f->conns), CONNS_RUN);
+}
+
+static void a_pause_of_all_ends_with_its_time(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    conns_pause(f->conns, loop_now_ms(f->loop) + 20, CONNS_PAUSE_ALL);
+    conns_pause(f->conns, loop_now_ms(f->loop) + 1, CONNS_PAUSE_WRITES);
+    assert_int_equal(conns_paused(f->conns), CONNS_PAUSE_ALL);
+    send_text(f, 0, "ECHO a\r\nECHO b\r\n");
+    expect(f, 0, "");
+    for (int i = 0; i < 100000 && f->received[0].len == 0; i++)
+        run(f);
+    expect(f, 0, "$1\r\na\r\n$1\r\nb\r\n");
+}
+
+static void a_held_request_keeps_its_bytes(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    connect_client(f, 1);
+    conns_pause(f->conns, loop_now_ms(f->loop) + 3600000, CONNS_PAUSE_ALL);
+    static const char request[] = "*2\r\n$5\r\nWRITE\r\n$3\r\nkey\r\n";
+    send_text(f, 0, request);
+    send_text(f, 1, "*2\r\n$4\r\nCOLD\r\n$3\r\nkey\r\nECHO x\r\n");
+    run(f);
+    for (int i = 0; i < 10; i++)
+        conns_cron(f->conns);
+    assert_int_equal(f->exec.runs, 0);
+    conns_unpause(f->conns);
+    conns_cron(f->conns);
+    conns_pause(f->conns, loop_now_ms(f->loop) + 3600000, CONNS_PAUSE_ALL); /* held anew */
+    run(f);
+    assert_int_equal(f->exec.runs, 0);
+    conns_unpause(f->conns);
+    run(f);
+    assert_int_equal(f->exec.runs, 2);
+    assert_bytes(buf_bytes(&f->exec.last_raw), bytes_text("*2\r\n$4\r\nCOLD\r\n$3\r\nkey\r\n"));
+    expect(f, 0, "+PONG\r\n");
+    resume_first(&f->exec, true);
+    expect(f, 1, "+RESUMED\r\n$1\r\nx\r\n");
+}
+
+static void a_held_client_may_go(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    conns_pause(f->conns, loop_now_ms(f->loop) + 3600000, CONNS_PAUSE_ALL);
+    send_text(f, 0, "ECHO a\r\n");
+    run(f);
+    assert_false(conn_unblock(conns_first(f->conns), false));
+    (void)close(f->clients[0]);
+    f->clients[0] = -1;
+    run(f);
+    assert_int_equal(conns_count(f->conns), 0);
+    conns_unpause(f->conns);
+    run(f);
+    assert_int_equal(f->exec.runs, 0);
+}
+
+static bool unblock(void *arg, struct session *session, bool with_error)
+{
+    struct exec *exec = arg;
+    if (!with_error)
+        return false;
+    assert_ptr_equal(exec->waiters[0].session, session);
+    resume_first(exec, false);
+    return true;
+}
+
+static void a_blocked_client_can_be_unblocked(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    struct conn *conn = conns_first(f->conns);
+    conns_on_unblock(f->conns, unblock, &f->exec);
+    assert_false(conn_unblock(conn, true));
+    send_text(f, 0, "BLOCK\r\n");
+    run(f);
+    assert_false(conn_unblock(conn, false));
+    assert_true(conn_unblock(conn, true));
+    expect(f, 0, "+RESUMED\r\n");
 }
 
 /* ---- The gate. */
@@ -862,6 +1010,7 @@ int main(void)
         CONN_TEST(large_arguments_come_through_whole),
         CONN_TEST(a_canonical_request_is_handed_over_with_its_bytes),
         CONN_TEST(a_protocol_error_is_answered_and_ends_the_connection),
+        CONN_TEST(browsers_are_sent_away),
         CONN_TEST(nothing_is_run_after_quit),
         CONN_TEST(a_half_closed_client_gets_its_answers),
         CONN_TEST(a_client_that_wants_no_replies_gets_none),
@@ -871,6 +1020,11 @@ int main(void)
         CONN_TEST(a_blocked_client_that_leaves_is_forgotten),
         CONN_TEST(a_blocked_client_with_much_unread_is_closed_when_it_leaves),
         CONN_TEST(a_blocked_client_goes_on_after_its_event),
+        CONN_TEST(a_pause_of_writes_holds_writers_back),
+        CONN_TEST(a_pause_of_all_ends_with_its_time),
+        CONN_TEST(a_held_request_keeps_its_bytes),
+        CONN_TEST(a_held_client_may_go),
+        CONN_TEST(a_blocked_client_can_be_unblocked),
         CONN_TEST(replies_wait_until_the_journal_is_durable),
         CONN_TEST(an_opened_gate_releases_all),
         CONN_TEST(a_slow_reader_gets_everything_and_holds_up_nobody),
