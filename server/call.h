@@ -86,6 +86,10 @@ struct call_walk {
 struct call_walk *call_walk(struct call *c);
 /* Until db_size() of the database is exact (no blind overwrite is unresolved). */
 bool call_wait_exact(struct call *c, struct db *db);
+/* Until the journal is durable up to `offset` (UINT64_MAX: never), or `timeout_ms` are over (0:
+ * none), counted from the first call. Sessions that cannot wait do not. Unlike the others here it
+ * may come at any place before the reply. */
+bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms);
 /* A random position that stays the same when the handler is called anew. */
 uint64_t call_random_position(struct call *c);
 

@@ -22,6 +22,7 @@ static const struct command *const tables[] = {
     cmd_range_table,
     cmd_scan_table,
     cmd_string_table,
+    cmd_wait_table,
 };
 /* clang-format on */
 

@@ -650,6 +650,20 @@ static void refill_tokens(struct exec *exec)
     exec->tokens_at_ns = now_ns;
 }
 
+static bool journal_wait_over(const struct exec *exec, const struct pending *p)
+{
+    return journal_durable(exec->journal) >= p->journal_offset || exec->mono_ms >= p->deadline_ms;
+}
+
+/* Whether a request waits for what only ticks bring about; the journal wakes the loop by itself. */
+static bool waits_for_tick(const struct exec *exec)
+{
+    for (const struct pending *p = exec->waiting_first; p != NULL; p = p->next)
+        if (!p->waits_journal)
+            return true;
+    return false;
+}
+
 /* Looks at the requests that wait for something else than a load. */
 static void poll_waiting(struct exec *exec)
 {
@@ -673,6 +687,9 @@ static void poll_waiting(struct exec *exec)
             p->exact_db = NULL;
             waiting_remove(p);
             resume(p);
+        } else if (p->waits_journal && journal_wait_over(exec, p)) {
+            waiting_remove(p);
+            resume(p);
         }
         /* resuming may have ended any session: go on only if `next` is still there */
         if (more && next != NULL && !next->in_waiting)
@@ -688,7 +705,7 @@ bool exec_tick_end(struct exec *exec)
     bool more = store_tick(exec->store, exec->now_ms, exec->mono_ms);
     journal_submit(exec->journal);
     exec->time_stale = true;
-    return more || exec->waiting_first != NULL;
+    return more || waits_for_tick(exec);
 }
 
 uint64_t exec_gate(const struct exec *exec)

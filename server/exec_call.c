@@ -194,6 +194,28 @@ bool call_wait_exact(struct call *c, struct db *db)
     return false;
 }
 
+bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms)
+{
+    const uint32_t cannot_wait = SESSION_REPLAY | SESSION_SCRIPT | SESSION_MULTI;
+    struct exec *exec = c->exec;
+    if (journal_durable(exec->journal) >= offset || (c->session->flags & cannot_wait) != 0)
+        return true;
+    struct pending *p = exec_pending(c);
+    if (!p->waits_journal) {
+        p->waits_journal = true;
+        p->journal_offset = offset;
+        p->deadline_ms = timeout_ms == 0 ? INT64_MAX : exec->mono_ms + timeout_ms;
+        journal_submit(exec->journal);
+        uint64_t end = journal_end(exec->journal);
+        journal_sync(exec->journal, offset < end ? offset : end);
+    } else if (exec->mono_ms >= p->deadline_ms) {
+        return true;
+    }
+    exec_wait_tick(p);
+    c->waiting = true;
+    return false;
+}
+
 uint64_t call_random_position(struct call *c)
 {
     struct pending *p = exec_pending(c);

@@ -96,6 +96,7 @@ void exec_stage_effects(struct call *c)
     if ((c->session->flags & SESSION_REPLAY) == 0 && !c->effect_none) {
         if (c->effect_custom) {
             stage_custom(exec, c->session->db);
+            c->session->write_offset = journal_end(exec->journal);
         } else if (c->changes != 0) {
             if (c->raw.len != 0) {
                 uint8_t *room = journal_reserve(exec->journal, c->session->db, c->raw.len);
@@ -104,6 +105,7 @@ void exec_stage_effects(struct call *c)
             } else {
                 exec_stage_command(exec, c->session->db, c->argc, c->argv);
             }
+            c->session->write_offset = journal_end(exec->journal);
         }
     }
     if (exec->effect_count != 0) {

@@ -31,6 +31,9 @@ struct pending {
     bool scans_done[PENDING_SCANS_MAX];
     struct call_walk walk;
     struct db *exact_db; /* waits for db->unresolved == 0 */
+    bool waits_journal;  /* for journal_offset to be durable, until deadline_ms */
+    uint64_t journal_offset;
+    int64_t deadline_ms; /* monotonic; INT64_MAX: none */
     uint64_t random_position;
     bool has_random_position;
     bool throttled;  /* in exec->waiting because of write pressure */

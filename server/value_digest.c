@@ -28,7 +28,7 @@ static uint32_t redis_type(const struct object *o)
     return 0;
 }
 
-void value_digest_xor(struct value_digest *digest, const struct value_digest *other)
+static void xor_digest(struct value_digest *digest, const struct value_digest *other)
 {
     for (size_t i = 0; i < SHA1_BYTES; i++)
         digest->bytes[i] ^= other->bytes[i];
@@ -38,7 +38,7 @@ static void xor_bytes(struct value_digest *digest, struct bytes part)
 {
     struct value_digest hash;
     sha1_digest(part, hash.bytes);
-    value_digest_xor(digest, &hash);
+    xor_digest(digest, &hash);
 }
 
 /* Makes what was added so far depend on its order. */
@@ -49,7 +49,7 @@ static void stir(struct value_digest *digest)
     *digest = hash;
 }
 
-void value_digest_mix(struct value_digest *digest, struct bytes part)
+static void mix_bytes(struct value_digest *digest, struct bytes part)
 {
     xor_bytes(digest, part);
     stir(digest);
@@ -59,7 +59,7 @@ static void mix_u32(struct value_digest *digest, uint32_t value)
 {
     uint8_t bytes[4];
     store_be32(bytes, value);
-    value_digest_mix(digest, bytes_make(bytes, sizeof bytes));
+    mix_bytes(digest, bytes_make(bytes, sizeof bytes));
 }
 
 static void mix_string(struct value_digest *digest, const struct object *o)
@@ -73,7 +73,7 @@ static void mix_string(struct value_digest *digest, const struct object *o)
     while (string_reader_next(&reader, &piece))
         sha1_update(&sha1, piece);
     sha1_finish(&sha1, hash.bytes);
-    value_digest_xor(digest, &hash);
+    xor_digest(digest, &hash);
     stir(digest);
 }
 
@@ -94,7 +94,7 @@ void value_digest_add_db(struct value_digest *digest, uint32_t number)
 void value_digest_add_key(struct value_digest *digest, const struct object *o)
 {
     struct value_digest one = {{0}};
-    value_digest_mix(&one, object_key(o));
+    mix_bytes(&one, object_key(o));
     value_digest_add_object(&one, o);
-    value_digest_xor(digest, &one);
+    xor_bytes(digest, bytes_make(one.bytes, SHA1_BYTES));
 }

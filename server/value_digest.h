@@ -13,10 +13,6 @@ struct value_digest {
     uint8_t bytes[SHA1_BYTES];
 };
 
-/* Adds a part whose place among others matters, and one whose place does not. */
-void value_digest_mix(struct value_digest *digest, struct bytes part);
-void value_digest_xor(struct value_digest *digest, const struct value_digest *other);
-
 /* Adds an object's type, value (all of which must be in RAM) and whether it expires. */
 void value_digest_add_object(struct value_digest *digest, const struct object *o);
 /* What a database's number adds before its keys, and what a key with its object adds. */

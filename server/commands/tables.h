@@ -23,5 +23,6 @@ extern const struct command cmd_object_table[];   /* OBJECT */
 extern const struct command cmd_range_table[];    /* parts of strings */
 extern const struct command cmd_scan_table[];     /* SCAN, KEYS, RANDOMKEY */
 extern const struct command cmd_string_table[];   /* GET, SET and the like */
+extern const struct command cmd_wait_table[];     /* WAITAOF */
 
 #endif

@@ -1,0 +1,69 @@
+/* WAITAOF: waits until the client's writes are on disk. Replicas are not counted: there are none.
+ * Source: replication.c of Redis 7.2. */
+#include "server/call.h"
+#include "server/commands/rows.h"
+#include "server/commands/tables.h"
+#include "server/services.h"
+#include "storage/journal.h"
+
+struct waitaof {
+    int64_t local;    /* 0 or 1 */
+    int64_t replicas; /* how many are to have it on disk */
+    int64_t timeout_ms;
+};
+
+static bool parse_waitaof(struct call *c, struct waitaof *out)
+{
+    if (!call_arg_range(c, 1, 0, 1, &out->local, NULL))
+        return false;
+    if (!call_arg_i64(c, 2, &out->replicas))
+        return false;
+    if (out->replicas < 0) {
+        reply_error(c->reply, "ERR value is out of range, must be positive");
+        return false;
+    }
+    const char *no_integer = "ERR timeout is not an integer or out of range";
+    if (!call_arg_range(c, 3, INT64_MIN, INT64_MAX, &out->timeout_ms, no_integer))
+        return false;
+    if (out->timeout_ms < 0) {
+        reply_error(c->reply, "ERR timeout is negative");
+        return false;
+    }
+    if (out->timeout_ms > INT64_MAX - c->now_ms) {
+        reply_error(c->reply, "ERR timeout is out of range");
+        return false;
+    }
+    return true;
+}
+
+static void cmd_waitaof(struct call *c)
+{
+    struct waitaof wait;
+    if (!parse_waitaof(c, &wait))
+        return;
+    uint64_t offset = c->session->write_offset;
+    if (wait.replicas > 0)
+        offset = UINT64_MAX; /* there will never be so many */
+    bool needs_nothing = wait.local == 0 && wait.replicas == 0;
+    if (!needs_nothing && !call_wait_journal(c, offset, wait.timeout_ms))
+        return;
+    reply_array(c->reply, 2);
+    reply_integer(c->reply, journal_durable(c->services->journal) >= c->session->write_offset);
+    reply_integer(c->reply, 0);
+}
+
+const struct command cmd_wait_table[] = {
+    {.name = "waitaof",
+     .handler = cmd_waitaof,
+     .arity = 4,
+     .flags = CMD_NOSCRIPT,
+     .acl = ACL_CONNECTION,
+     .group = "generic",
+     .since = "7.2.0",
+     .complexity = "O(1)",
+     .summary = "Blocks until all of the preceding write commands sent by the connection are "
+                "written to the append-only file of the master and/or replicas.",
+     .tips = TEXTS("request_policy:all_shards", "response_policy:agg_min"),
+     .args = ARGS(ARG("numlocal", INTEGER), ARG("numreplicas", INTEGER), ARG("timeout", INTEGER))},
+    {.name = NULL},
+};
