@@ -59,11 +59,13 @@ void conn_open_gates(struct conns *conns, uint64_t gate)
 {
     if (conn_list_is_empty(&conns->gated))
         return;
-    /* Gate 0: nothing has to wait any more, whatever the offset was. */
-    uint64_t durable = gate == 0 ? UINT64_MAX : exec_durable(conns->exec);
-    if (durable == conns->durable_seen)
-        return;
-    conns->durable_seen = durable;
+    uint64_t durable = UINT64_MAX; /* gate 0: nothing has to wait, whatever the offset was */
+    if (gate != 0) {
+        durable = exec_durable(conns->exec);
+        if (durable == conns->durable_seen)
+            return;
+        conns->durable_seen = durable;
+    }
     struct conn_link *next;
     for (struct conn_link *link = conns->gated.next; link != &conns->gated; link = next) {
         next = link->next;

@@ -721,6 +721,21 @@ static void an_opened_gate_releases_all(void **state)
     assert_true(f->ended[0]);
 }
 
+/* Each write of a lonely client closes the gate, and its sync opens it. */
+static void a_gate_opens_every_time(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    for (uint64_t end = 100; end < 500; end += 100) {
+        f->exec.gate = end;
+        send_text(f, 0, "ECHO a\r\n");
+        expect(f, 0, "");
+        f->exec.durable = end;
+        f->exec.gate = 0;
+        expect(f, 0, "$1\r\na\r\n");
+    }
+}
+
 /* ---- Slow readers and limits. */
 
 static void a_slow_reader_gets_everything_and_holds_up_nobody(void **state)
@@ -1027,6 +1042,7 @@ int main(void)
         CONN_TEST(a_blocked_client_can_be_unblocked),
         CONN_TEST(replies_wait_until_the_journal_is_durable),
         CONN_TEST(an_opened_gate_releases_all),
+        CONN_TEST(a_gate_opens_every_time),
         CONN_TEST(a_slow_reader_gets_everything_and_holds_up_nobody),
         CONN_TEST(output_beyond_the_hard_limit_closes),
         CONN_TEST(a_query_beyond_its_limit_closes),
