@@ -134,17 +134,11 @@ static uint64_t badness(const struct evict *evict, const struct object *o)
     uint64_t score = 0;
     switch (evict->options.policy) {
     case EVICT_LRU:
-        score = ks->clock.seconds - o->access;
+        score = ks_idle_seconds(ks, o);
         break;
-    case EVICT_LFU: {
-        uint32_t minutes = ks->clock.seconds / 60 & 0xffff;
-        uint32_t idle = (minutes - (o->access >> 8)) & 0xffff;
-        uint32_t periods =
-            ks->clock.lfu_decay_minutes == 0 ? 0 : idle / ks->clock.lfu_decay_minutes;
-        uint32_t counter = o->access & 0xff;
-        score = 255 - (periods > counter ? 0 : counter - periods);
+    case EVICT_LFU:
+        score = 255 - (uint64_t)ks_frequency(ks, o);
         break;
-    }
     case EVICT_TTL:
         score = object_has_expire(o) ? INT64_MAX - (uint64_t)o->expire_at_ms : 0;
         break;
@@ -152,7 +146,7 @@ static uint64_t badness(const struct evict *evict, const struct object *o)
         break;
     }
     bool preferred = o->probation || (evict->options.volatile_first && object_has_expire(o));
-    return (score >> 1) | (preferred ? (uint64_t)1 << 63 : 0);
+    return score | (preferred ? (uint64_t)1 << 63 : 0); /* no score has that bit */
 }
 
 static struct db *pick_db(struct keyspace *ks)

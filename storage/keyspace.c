@@ -427,6 +427,7 @@ static struct object *make_object(struct keyspace *ks, struct keyref *ref, enum 
         return o;
     }
     make_dirty(ks, db, o);
+    ks_touch(ks, o);
     if (object_is_live(o)) {
         release_value(ks, db, o);
         clear_expire(db, o);
@@ -753,7 +754,7 @@ static uint32_t lfu_minutes(const struct keyspace *ks)
 
 uint8_t ks_frequency(const struct keyspace *ks, const struct object *o)
 {
-    if (o->access == 0)
+    if ((o->access & OBJECT_ACCESS_LFU) == 0)
         return LFU_INITIAL;
     uint32_t counter = o->access & 0xff;
     uint32_t elapsed = (lfu_minutes(ks) - (o->access >> 8)) & 0xffff;
@@ -764,11 +765,11 @@ uint8_t ks_frequency(const struct keyspace *ks, const struct object *o)
 void ks_touch_lfu(struct keyspace *ks, struct object *o)
 {
     uint32_t counter = ks_frequency(ks, o);
-    if (o->access != 0 && counter < 255) {
+    if ((o->access & OBJECT_ACCESS_LFU) != 0 && counter < 255) {
         uint32_t base = counter > LFU_INITIAL ? counter - LFU_INITIAL : 0;
         uint32_t odds = base * ks->clock.lfu_log_factor + 1;
         if (ks_random(ks) % odds == 0)
             counter++;
     }
-    o->access = lfu_minutes(ks) << 8 | counter;
+    o->access = OBJECT_ACCESS_LFU | lfu_minutes(ks) << 8 | counter;
 }

@@ -175,10 +175,11 @@ static inline void ks_touch(struct keyspace *ks, struct object *o)
     else
         ks_touch_lfu(ks, o);
 }
-/* Seconds since the last use; meaningful unless the clock is set to LFU. */
+/* Seconds since the last use; 0 where it is not known because LFU was the policy then. */
 static inline uint32_t ks_idle_seconds(const struct keyspace *ks, const struct object *o)
 {
-    return ((const struct access_clock *)(const void *)ks)->seconds - o->access;
+    uint32_t now = ((const struct access_clock *)(const void *)ks)->seconds;
+    return now > o->access ? now - o->access : 0;
 }
 /* The logarithmic counter as it has decayed by now; meaningful while the clock is set to LFU. */
 uint8_t ks_frequency(const struct keyspace *ks, const struct object *o);

@@ -52,6 +52,9 @@ enum object_state {
 #define OBJECT_NO_EXPIRE     ((int64_t)-1)
 #define OBJECT_KEY_BYTES_MAX ((size_t)512 * 1024 * 1024)
 
+/* Tells an object's LFU counter from the LRU clock, for the time after the policy has changed. */
+#define OBJECT_ACCESS_LFU ((uint32_t)1 << 31)
+
 struct object {
     uint64_t position; /* 53 bits, record_position() of the key */
     union {
@@ -60,7 +63,7 @@ struct object {
         size_t inline_len; /* ENCODING_INLINE */
     } value;
     int64_t expire_at_ms; /* wall clock, or OBJECT_NO_EXPIRE */
-    uint32_t access;      /* LRU: seconds; LFU: minutes << 8 | counter (evict.h) */
+    uint32_t access;      /* LRU: seconds; LFU: the bit below | minutes << 8 | counter */
     uint32_t list_index;  /* place in the list that `state` names */
     uint32_t cut_epoch;   /* the last cut that this object was encoded for, 0 = none */
     uint32_t key_len;

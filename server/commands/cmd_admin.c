@@ -1,4 +1,4 @@
-/* The server itself: INFO, TIME, LOLWUT, SHUTDOWN. Source: Redis 7.2. */
+/* The server itself: INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN. Source: Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
@@ -27,6 +27,17 @@ static void cmd_time(struct call *c)
     reply_array(c->reply, 2);
     reply_bulk_integer(c->reply, now.tv_sec);
     reply_bulk_integer(c->reply, now.tv_nsec / 1000);
+}
+
+/* Everything is saved all the time; the last cut is the nearest to a save. */
+static void cmd_lastsave(struct call *c)
+{
+    struct cut_stats cut;
+    struct server_facts facts;
+    cut_read_stats(store_cut(c->services->store), &cut);
+    server_read_facts(c->services->server, &facts);
+    int64_t ms = cut.last_applied_ms != 0 ? cut.last_applied_ms : facts.started_at_ms;
+    reply_integer(c->reply, ms / 1000);
 }
 
 /* ---- LOLWUT: basalt columns seen from above, as many as asked for. */
@@ -154,6 +165,16 @@ const struct command cmd_admin_table[] = {
          TEXTS("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
      .history = TEXTS("7.0.0", "Added support for taking multiple section arguments."),
      .args = ARGS(ARG("section", STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE))},
+    {.name = "lastsave",
+     .handler = cmd_lastsave,
+     .arity = 1,
+     .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
+     .acl = ACL_ADMIN | ACL_DANGEROUS,
+     .group = "server",
+     .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Returns the Unix timestamp of the last successful save to disk.",
+     .tips = TEXTS("nondeterministic_output")},
     {.name = "lolwut",
      .handler = cmd_lolwut,
      .arity = -1,

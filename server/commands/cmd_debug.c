@@ -375,10 +375,11 @@ static void protocol_push(struct call *c)
         reply_error(c->reply, "ERR RESP2 is not supported by this command");
         return;
     }
+    /* A push that comes up while a command runs goes out behind the command's reply. */
+    reply_bulk_text(c->reply, "Some real reply following the push reply");
     reply_push(c->reply, 2);
     reply_bulk_text(c->reply, "server-cpu-usage");
     reply_integer(c->reply, 42);
-    reply_bulk_text(c->reply, "Some real reply following the push reply");
 }
 
 static void protocol_string(struct call *c)

@@ -1,10 +1,36 @@
-/* WAITAOF: waits until the client's writes are on disk. Replicas are not counted: there are none.
- * Source: replication.c of Redis 7.2. */
+/* WAIT and WAITAOF: wait until the client's writes have reached replicas and the disk. There are no
+ * replicas yet, so what asks for some waits for its timeout. Source: replication.c of Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/services.h"
 #include "storage/journal.h"
+
+static bool parse_timeout(struct call *c, int arg, int64_t *out)
+{
+    if (!call_arg_range(c, arg, INT64_MIN, INT64_MAX, out,
+                        "ERR timeout is not an integer or out of range"))
+        return false;
+    if (*out < 0) {
+        reply_error(c->reply, "ERR timeout is negative");
+        return false;
+    }
+    if (*out > INT64_MAX - c->now_ms) {
+        reply_error(c->reply, "ERR timeout is out of range");
+        return false;
+    }
+    return true;
+}
+
+static void cmd_wait(struct call *c)
+{
+    int64_t replicas, timeout_ms;
+    if (!call_arg_i64(c, 1, &replicas) || !parse_timeout(c, 2, &timeout_ms))
+        return;
+    if (replicas > 0 && !call_wait_journal(c, UINT64_MAX, timeout_ms))
+        return;
+    reply_integer(c->reply, 0);
+}
 
 struct waitaof {
     int64_t local;    /* 0 or 1 */
@@ -16,24 +42,10 @@ static bool parse_waitaof(struct call *c, struct waitaof *out)
 {
     if (!call_arg_range(c, 1, 0, 1, &out->local, NULL))
         return false;
-    if (!call_arg_i64(c, 2, &out->replicas))
+    if (!call_arg_range(c, 2, 0, INT64_MAX, &out->replicas,
+                        "ERR value is out of range, must be positive"))
         return false;
-    if (out->replicas < 0) {
-        reply_error(c->reply, "ERR value is out of range, must be positive");
-        return false;
-    }
-    const char *no_integer = "ERR timeout is not an integer or out of range";
-    if (!call_arg_range(c, 3, INT64_MIN, INT64_MAX, &out->timeout_ms, no_integer))
-        return false;
-    if (out->timeout_ms < 0) {
-        reply_error(c->reply, "ERR timeout is negative");
-        return false;
-    }
-    if (out->timeout_ms > INT64_MAX - c->now_ms) {
-        reply_error(c->reply, "ERR timeout is out of range");
-        return false;
-    }
-    return true;
+    return parse_timeout(c, 3, &out->timeout_ms);
 }
 
 static void cmd_waitaof(struct call *c)
@@ -53,6 +65,17 @@ static void cmd_waitaof(struct call *c)
 }
 
 const struct command cmd_wait_table[] = {
+    {.name = "wait",
+     .handler = cmd_wait,
+     .arity = 3,
+     .acl = ACL_CONNECTION,
+     .group = "generic",
+     .since = "3.0.0",
+     .complexity = "O(1)",
+     .summary = "Blocks until the asynchronous replication of all preceding write commands sent by "
+                "the connection is completed.",
+     .tips = TEXTS("request_policy:all_shards", "response_policy:agg_min"),
+     .args = ARGS(ARG("numreplicas", INTEGER), ARG("timeout", INTEGER))},
     {.name = "waitaof",
      .handler = cmd_waitaof,
      .arity = 4,

@@ -5,7 +5,7 @@
 
 #include "server/command.h"
 
-extern const struct command cmd_admin_table[];    /* INFO, TIME, LOLWUT, SHUTDOWN */
+extern const struct command cmd_admin_table[];    /* INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[];   /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_client_table[];   /* CLIENT */
@@ -23,6 +23,6 @@ extern const struct command cmd_object_table[];   /* OBJECT */
 extern const struct command cmd_range_table[];    /* parts of strings */
 extern const struct command cmd_scan_table[];     /* SCAN, KEYS, RANDOMKEY */
 extern const struct command cmd_string_table[];   /* GET, SET and the like */
-extern const struct command cmd_wait_table[];     /* WAITAOF */
+extern const struct command cmd_wait_table[];     /* WAIT, WAITAOF */
 
 #endif
