@@ -237,6 +237,21 @@ static bool may_be_missing(const struct tcp_address *address, int os_error)
            os_error == EPFNOSUPPORT || os_error == EAFNOSUPPORT;
 }
 
+static void warn_of_short_backlog(int wanted)
+{
+    static const char path[] = "/proc/sys/net/core/somaxconn";
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return;
+    int allowed = 0;
+    if (fscanf(file, "%d", &allowed) == 1 && allowed > 0 && allowed < wanted)
+        log_write(LOG_WARNING,
+                  "WARNING: The TCP backlog setting of %d cannot be enforced because %s is set to "
+                  "the lower value of %d.",
+                  wanted, path, allowed);
+    (void)fclose(file);
+}
+
 static enum status open_all_tcp(struct listeners *listeners, struct err *err)
 {
     const struct config *config = listeners->config;
@@ -318,6 +333,7 @@ struct listeners *listeners_create(struct services *services)
 
 enum status listeners_open(struct listeners *listeners, struct err *err)
 {
+    warn_of_short_backlog(listeners->config->tcp_backlog);
     enum status status = open_all_tcp(listeners, err);
     if (status == ST_OK)
         status = open_unix_socket(listeners, err);

@@ -10,6 +10,7 @@
 #include "server/log.h"
 #include "server/loop.h"
 #include "server/oom_score.h"
+#include "server/open_files.h"
 #include "server/replay.h"
 #include "server/services.h"
 #include "server/stats.h"
@@ -358,6 +359,9 @@ static enum status open_parts(struct server *server, struct err *err)
     if (st != ST_OK)
         return st;
     services->stats = stats_create(command_count(services->commands));
+    st = open_files_adjust(server->config, err);
+    if (st != ST_OK)
+        return st;
     st = loop_open(&services->loop, err);
     if (st != ST_OK)
         return st;
