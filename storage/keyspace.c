@@ -276,12 +276,10 @@ static void make_dirty(struct keyspace *ks, struct db *db, struct object *o)
 {
     if (__builtin_expect(o->state == ks->dirty_state, 1))
         return;
-    if (o->state == OBJECT_LEAVING)
-        cut_keep_tombstone(ks->cut, db, o); /* out of its list */
-    else if (o->state != OBJECT_CLEAN)
+    if (o->state != OBJECT_CLEAN && o->state != OBJECT_LEAVING)
         cut_encode_now(ks->cut, db, o); /* becomes clean, or leaving */
     if (o->state == OBJECT_LEAVING)
-        cut_keep_tombstone(ks->cut, db, o);
+        cut_keep_tombstone(ks->cut, db, o); /* out of its list */
     o->state = ks->dirty_state;
     object_list_push(&db->dirty, o);
     add_dirty_bytes(ks, db, dirty_weight(o));
