@@ -327,15 +327,15 @@ static void run_ready(struct conns *conns)
 
 static void send_all(struct conns *conns)
 {
-    uint64_t gate = exec_gate(conns->exec);
-    conn_open_gates(conns, gate);
+    struct exec_gate gate = exec_gate(conns->exec);
+    conn_open_gates(conns, &gate);
     struct conn_link list;
     conn_list_take(&list, &conns->flush);
     bool counts_memory = conns->config->maxmemory_clients != 0;
     while (!conn_list_is_empty(&list)) {
         struct conn *conn = CONN_OF(list.next, flush);
         conn_link_remove(&conn->flush);
-        conn_write(conn, gate);
+        conn_write(conn, &gate);
         if (counts_memory)
             conn_count_memory(conn);
     }

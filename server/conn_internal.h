@@ -8,6 +8,8 @@
 
 #include <uv.h>
 
+struct exec_gate;
+
 /* One read takes this much at most. Also the size of the buffer that all connections share. */
 #define CONN_READ_BYTES_MAX 32768
 /* Unread requests that a waiting connection may pile up before it is not read any more. */
@@ -155,7 +157,7 @@ struct conns {
     size_t blocked;
     size_t suspended;
     uint64_t next_id;
-    uint64_t durable_seen; /* exec_durable when `gated` was last looked through */
+    uint64_t durable_seen; /* exec_gate's `durable` when `gated` was last looked through */
 
     struct conn **by_id; /* owned; open addressing by id, a power of two of places */
     size_t by_id_capacity;
@@ -200,11 +202,11 @@ bool conn_hold(struct conn *conn);
 void conn_forget_held(struct conn *conn);
 
 /* conn_write.c */
-/* Sends what may be sent and decides whether the connection is done. `gate` is exec_gate's answer
- * for the bytes that came since the last time. */
-void conn_write(struct conn *conn, uint64_t gate);
+/* Sends what may be sent and decides whether the connection is done. `gate` is for the bytes that
+ * came since the last time. */
+void conn_write(struct conn *conn, const struct exec_gate *gate);
 /* Lets go what waited for the journal. */
-void conn_open_gates(struct conns *conns, uint64_t gate);
+void conn_open_gates(struct conns *conns, const struct exec_gate *gate);
 
 /* conn_info.c */
 void conn_set_peer(struct conn *conn, const struct sockaddr *peer);

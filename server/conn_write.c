@@ -7,7 +7,10 @@
  *
  * While something is sealed, what comes later joins the open part, whose offset is that of its
  * newest bytes; when the sealed part is released, the open part is sealed. A reply thus waits for
- * at most one more group than it must, and a connection costs the same however many it has sent. */
+ * at most one more group than it must, and a connection costs the same however many it has sent.
+ *
+ * While the journal is failed only connections with writes of their own that are not durable wait
+ * (struct exec_gate). */
 #include "server/conn_internal.h"
 
 #include "codec/check.h"
@@ -24,21 +27,21 @@
 #define WRITE_RANGES_MAX 64
 
 /* Sorts the bytes that came since the last time behind the right mark. */
-static void mark_new_bytes(struct conn *conn, uint64_t gate)
+static void mark_new_bytes(struct conn *conn, uint64_t offset)
 {
     size_t known = conn->sendable + conn->sealed_bytes + conn->open_bytes;
     size_t fresh = output_bytes(&conn->output) - known;
     if (fresh == 0)
         return;
-    if (gate == 0 && conn->sealed_bytes == 0) {
+    if (offset == 0 && conn->sealed_bytes == 0) {
         conn->sendable += fresh;
     } else if (conn->sealed_bytes == 0) {
         conn->sealed_bytes = fresh;
-        conn->sealed_offset = gate;
+        conn->sealed_offset = offset;
         conn_list_add(&conn->conns->gated, &conn->gated);
     } else {
         conn->open_bytes += fresh;
-        conn->open_offset = gate != 0 ? gate : conn->sealed_offset;
+        conn->open_offset = offset != 0 ? offset : conn->sealed_offset;
     }
 }
 
@@ -55,22 +58,23 @@ static void open_gate(struct conn *conn, uint64_t durable)
         conn_link_remove(&conn->gated);
 }
 
-void conn_open_gates(struct conns *conns, uint64_t gate)
+/* While the journal is failed: whether nothing of the connection's own is at stake. */
+static bool reads_on(const struct conn *conn, const struct exec_gate *gate)
 {
-    if (conn_list_is_empty(&conns->gated))
+    return gate->failed && conn->session.write_offset <= gate->durable;
+}
+
+void conn_open_gates(struct conns *conns, const struct exec_gate *gate)
+{
+    if (conn_list_is_empty(&conns->gated) ||
+        (gate->durable == conns->durable_seen && !gate->failed))
         return;
-    uint64_t durable = UINT64_MAX; /* gate 0: nothing has to wait, whatever the offset was */
-    if (gate != 0) {
-        durable = exec_durable(conns->exec);
-        if (durable == conns->durable_seen)
-            return;
-        conns->durable_seen = durable;
-    }
+    conns->durable_seen = gate->durable;
     struct conn_link *next;
     for (struct conn_link *link = conns->gated.next; link != &conns->gated; link = next) {
         next = link->next;
         struct conn *conn = CONN_OF(link, gated);
-        open_gate(conn, durable);
+        open_gate(conn, reads_on(conn, gate) ? UINT64_MAX : gate->durable);
         if (conn->sendable != 0)
             conn_list_add(&conns->flush, &conn->flush);
     }
@@ -148,7 +152,7 @@ static bool is_done(const struct conn *conn)
            !conn_link_is_used(&conn->ready);
 }
 
-void conn_write(struct conn *conn, uint64_t gate)
+void conn_write(struct conn *conn, const struct exec_gate *gate)
 {
     if ((conn->state & CONN_CLOSING) != 0)
         return;
@@ -156,7 +160,7 @@ void conn_write(struct conn *conn, uint64_t gate)
         conn_close_later(conn);
         return;
     }
-    mark_new_bytes(conn, gate);
+    mark_new_bytes(conn, reads_on(conn, gate) ? 0 : gate->offset);
     if (conn->sendable != 0 && (conn->state & CONN_WRITE_WAITS) == 0)
         send_some(conn);
     if (((conn->state & CONN_WRITE_WAITS) != 0) != ((conn->watched & UV_WRITABLE) != 0))

@@ -710,17 +710,15 @@ bool exec_tick_end(struct exec *exec)
     return more || waits_for_tick(exec);
 }
 
-uint64_t exec_gate(const struct exec *exec)
+struct exec_gate exec_gate(const struct exec *exec)
 {
     if (exec->config->appendfsync != CONFIG_APPENDFSYNC_ALWAYS)
-        return 0;
+        return (struct exec_gate){.durable = UINT64_MAX};
     uint64_t end = journal_end(exec->journal);
-    return journal_durable(exec->journal) >= end ? 0 : end;
-}
-
-uint64_t exec_durable(const struct exec *exec)
-{
-    return journal_durable(exec->journal);
+    uint64_t durable = journal_durable(exec->journal);
+    return (struct exec_gate){.offset = durable >= end ? 0 : end,
+                              .durable = durable,
+                              .failed = journal_failed(exec->journal, NULL)};
 }
 
 void exec_read_stats(const struct exec *exec, struct exec_stats *out)

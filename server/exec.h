@@ -77,10 +77,16 @@ void session_deinit(struct exec *exec, struct session *session);
 /* Begins and ends a loop tick. The end gives the store its share of work and hands the staged
  * journal bytes to their thread; true when there is more to do at once. */
 bool exec_tick_end(struct exec *exec);
-/* The journal offset that must be durable before replies made so far may be sent; 0 when they may
- * be sent at once (appendfsync everysec or no, or nothing unsynced). Ask after exec_tick_end. */
-uint64_t exec_gate(const struct exec *exec);
-/* How far the journal is durable. */
-uint64_t exec_durable(const struct exec *exec);
+/* When replies may be sent. While the journal works, all replies of a tick wait until it is durable
+ * up to the tick's end, so that nobody reads what could still be lost. While it is failed that may
+ * take long: then only sessions whose own writes are not durable wait, and the others read on. */
+struct exec_gate {
+    uint64_t offset;  /* that replies made so far wait for; 0: for nothing (appendfsync everysec or
+                         no, or nothing unsynced) */
+    uint64_t durable; /* what waits for no more than this may be sent; UINT64_MAX: all */
+    bool failed;      /* the journal is: ask for session->write_offset */
+};
+/* Ask after exec_tick_end. */
+struct exec_gate exec_gate(const struct exec *exec);
 
 #endif

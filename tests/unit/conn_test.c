@@ -39,8 +39,7 @@ struct exec {
     int cancelled;
     int runs;
     struct buf last_raw;
-    uint64_t gate;
-    uint64_t durable;
+    struct exec_gate gate;
     bool syncs_fast; /* each request closes the gate, the tick's end after the next opens it */
     int ticks_to_sync;
     struct conn *to_close;
@@ -67,7 +66,7 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
 {
     exec->runs++;
     if (exec->syncs_fast) {
-        exec->gate = exec->durable + 100;
+        exec->gate.offset = exec->gate.durable + 100;
         exec->ticks_to_sync = 2;
     }
     buf_clear(&exec->last_raw);
@@ -141,21 +140,14 @@ void session_deinit(struct exec *exec, struct session *session)
 
 bool exec_tick_end(struct exec *exec)
 {
-    if (exec->ticks_to_sync > 0 && --exec->ticks_to_sync == 0) {
-        exec->durable = exec->gate;
-        exec->gate = 0;
-    }
+    if (exec->ticks_to_sync > 0 && --exec->ticks_to_sync == 0)
+        exec->gate = (struct exec_gate){.durable = exec->gate.offset};
     return false;
 }
 
-uint64_t exec_gate(const struct exec *exec)
+struct exec_gate exec_gate(const struct exec *exec)
 {
     return exec->gate;
-}
-
-uint64_t exec_durable(const struct exec *exec)
-{
-    return exec->durable;
 }
 
 /* Ends the wait of the first waiter; checks that its arguments are still what they were. */
@@ -690,42 +682,68 @@ static void replies_wait_until_the_journal_is_durable(void **state)
     struct fixture *f = *state;
     connect_client(f, 0);
     connect_client(f, 1);
-    f->exec.gate = 100;
+    f->exec.gate.offset = 100;
     send_text(f, 0, "ECHO a\r\n");
     expect(f, 0, "");
-    f->exec.gate = 200;
+    f->exec.gate.offset = 200;
     send_text(f, 0, "ECHO b\r\n");
     send_text(f, 1, "ECHO c\r\n");
     expect(f, 0, "");
-    f->exec.gate = 300;
+    f->exec.gate.offset = 300;
     send_text(f, 0, "ECHO d\r\n");
     expect(f, 0, "");
-    f->exec.durable = 99;
+    f->exec.gate.durable = 99;
     expect(f, 0, "");
-    f->exec.durable = 100;
+    f->exec.gate.durable = 100;
     expect(f, 0, "$1\r\na\r\n");
     expect(f, 1, "");
-    f->exec.durable = 200;
+    f->exec.gate.durable = 200;
     expect(f, 0, ""); /* b shares d's mark */
     expect(f, 1, "$1\r\nc\r\n");
-    f->exec.durable = 300;
+    f->exec.gate.durable = 300;
     expect(f, 0, "$1\r\nb\r\n$1\r\nd\r\n");
-    f->exec.gate = 0;
+    f->exec.gate.offset = 0;
     send_text(f, 0, "ECHO e\r\n");
     expect(f, 0, "$1\r\ne\r\n");
+}
+
+static void only_writers_wait_while_the_journal_is_failed(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 3; i++)
+        connect_client(f, i);
+    f->exec.gate.offset = 100;
+    f->exec.gate.durable = 50;
+    for (int i = 0; i < 3; i++)
+        send_text(f, i, "ECHO a\r\n");
+    for (int i = 0; i < 3; i++)
+        expect(f, i, "");
+    conn_session(conns_find(f->conns, 1))->write_offset = 100;
+    conn_session(conns_find(f->conns, 2))->write_offset = 50;
+    f->exec.gate.failed = true;
+    expect(f, 0, "");
+    expect(f, 1, "$1\r\na\r\n");
+    expect(f, 2, "$1\r\na\r\n");
+    for (int i = 0; i < 3; i++)
+        send_text(f, i, "ECHO b\r\n");
+    expect(f, 0, "");
+    expect(f, 1, "$1\r\nb\r\n");
+    expect(f, 2, "$1\r\nb\r\n");
+    f->exec.gate = (struct exec_gate){.durable = 100};
+    expect(f, 0, "$1\r\na\r\n$1\r\nb\r\n");
 }
 
 static void an_opened_gate_releases_all(void **state)
 {
     struct fixture *f = *state;
     connect_client(f, 0);
-    f->exec.gate = 100;
+    f->exec.gate.offset = 100;
     send_text(f, 0, "ECHO a\r\n");
     expect(f, 0, "");
     send_text(f, 0, "ECHO b\r\nQUIT\r\n");
     expect(f, 0, "");
     assert_false(f->ended[0]);
-    f->exec.gate = 0;
+    f->exec.gate = (struct exec_gate){.durable = UINT64_MAX};
     expect(f, 0, "$1\r\na\r\n$1\r\nb\r\n+OK\r\n");
     assert_true(f->ended[0]);
 }
@@ -783,7 +801,7 @@ static void output_beyond_the_hard_limit_closes(void **state)
     value.len = 60000;
     struct buf request = {0};
     append_request(&request, "ECHO", buf_bytes(&value));
-    f->exec.gate = 1; /* nothing leaves */
+    f->exec.gate.offset = 1; /* nothing leaves */
     send_bytes(f, 0, buf_bytes(&request));
     run(f);
     assert_int_equal(conns_count(f->conns), 2);
@@ -964,7 +982,7 @@ static void the_largest_clients_are_evicted_first(void **state)
     f->config->maxmemory_clients = 1000000;
     for (int i = 0; i < 3; i++)
         connect_client(f, i);
-    f->exec.gate = 1;
+    f->exec.gate.offset = 1;
     static const size_t lens[] = {100, 800000, 300000};
     for (int i = 0; i < 3; i++) {
         struct buf value = {0};
@@ -1003,7 +1021,7 @@ static void visits_reach_every_connection(void **state)
     struct fixture *f = *state;
     for (int i = 0; i < 3; i++)
         connect_client(f, i);
-    f->exec.gate = 1;
+    f->exec.gate.offset = 1;
     send_text(f, 1, "ECHO x\r\n");
     run(f);
     for (int i = 0; i < 10; i++)
@@ -1046,6 +1064,7 @@ int main(void)
         CONN_TEST(a_held_client_may_go),
         CONN_TEST(a_blocked_client_can_be_unblocked),
         CONN_TEST(replies_wait_until_the_journal_is_durable),
+        CONN_TEST(only_writers_wait_while_the_journal_is_failed),
         CONN_TEST(an_opened_gate_releases_all),
         CONN_TEST(a_gate_opens_every_time),
         CONN_TEST(a_slow_reader_gets_everything_and_holds_up_nobody),
