@@ -119,7 +119,10 @@ void mem_purge(void)
 
 const char *mem_allocator_name(void)
 {
-    return "jemalloc-" JEMALLOC_VERSION;
+#define TEXT_OF(number) #number
+#define DOTTED(a, b, c) TEXT_OF(a) "." TEXT_OF(b) "." TEXT_OF(c)
+    return "jemalloc-" DOTTED(JEMALLOC_VERSION_MAJOR, JEMALLOC_VERSION_MINOR,
+                              JEMALLOC_VERSION_BUGFIX);
 }
 
 void mem_print_stats(void (*write)(void *arg, const char *text), void *arg)

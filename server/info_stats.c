@@ -78,6 +78,14 @@ static void write_absent(struct buf *out)
     info_zeros(out, names);
 }
 
+static uint64_t total_command_us(const struct stats *stats)
+{
+    uint64_t ns = 0;
+    for (int id = 0; id < stats->command_count; id++)
+        ns += stats->commands[id].duration_ns;
+    return ns / 1000;
+}
+
 static void write_work(const struct stats *stats, struct buf *out)
 {
     static const char *const no_threads[] = {"io_threaded_reads_processed",
@@ -93,7 +101,7 @@ static void write_work(const struct stats *stats, struct buf *out)
     info_zeros(out, no_threads);
     info_u64(out, "eventloop_cycles", stats->ticks);
     info_u64(out, "eventloop_duration_sum", stats->tick_duration_us);
-    info_u64(out, "eventloop_duration_cmd_sum", stats->command_duration_us);
+    info_u64(out, "eventloop_duration_cmd_sum", total_command_us(stats));
     info_i64(out, "instantaneous_eventloop_cycles_per_sec", stats_rate(stats, STATS_RATE_TICKS));
     info_i64(out, "instantaneous_eventloop_duration_usec",
              stats_rate(stats, STATS_RATE_TICK_DURATION));

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define SAMPLE_PERIOD_MS 1000
+
 /* ---- Reading. */
 
 /* The second number of /proc/self/statm is the resident size in pages; 0 where there is none. */
@@ -36,9 +38,12 @@ static void note_used(struct stats *stats, uint64_t used)
         stats->memory_peak = used;
 }
 
-void memory_report_sample(struct stats *stats)
+void memory_report_sample(struct stats *stats, int64_t mono_ms)
 {
     struct mem_stats allocator;
+    if (stats->memory_startup != 0 && mono_ms - stats->memory_sampled_ms < SAMPLE_PERIOD_MS)
+        return;
+    stats->memory_sampled_ms = mono_ms;
     mem_read_stats(&allocator);
     note_used(stats, allocator.allocated);
 }

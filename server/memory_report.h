@@ -9,8 +9,8 @@
 struct services;
 struct stats;
 
-/* Notes startup and peak memory in `stats`; call about once a second. Some microseconds. */
-void memory_report_sample(struct stats *stats);
+/* Notes startup and peak memory in `stats`, at most once a second; call at least as often. */
+void memory_report_sample(struct stats *stats, int64_t mono_ms);
 
 /* Bytes, unless said otherwise. */
 struct memory_report {

@@ -9,6 +9,7 @@
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "server/memory_report.h"
 #include "server/oom_score.h"
 #include "server/open_files.h"
 #include "server/replay.h"
@@ -305,6 +306,7 @@ static void on_cron(void *arg)
     struct server *server = arg;
     conns_cron(server->services.conns);
     stats_sample(server->services.stats, loop_clock_us());
+    memory_report_sample(server->services.stats, exec_mono_ms(server->services.exec));
 }
 
 static void on_pulse(void *arg)

@@ -42,7 +42,8 @@ void stats_reset(struct stats *stats)
     *stats = (struct stats){.commands = stats->commands,
                             .command_count = stats->command_count,
                             .memory_startup = stats->memory_startup,
-                            .memory_peak = stats->memory_peak};
+                            .memory_peak = stats->memory_peak,
+                            .memory_sampled_ms = stats->memory_sampled_ms};
 }
 
 void stats_keep_latency(struct stats_command *command, uint64_t duration_ns)

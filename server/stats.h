@@ -74,11 +74,11 @@ struct stats {
     /* Event loop: cycles that did something */
     uint64_t ticks;
     uint64_t tick_duration_us;    /* sum */
-    uint64_t command_duration_us; /* sum of all commands' durations */
 
     /* Memory in use, bytes (memory_report.h); not reset */
     uint64_t memory_startup; /* when the server had started; 0: not known yet */
     uint64_t memory_peak;
+    int64_t memory_sampled_ms; /* monotonic */
 
     struct stats_command *commands; /* owned; command_count entries, by command_id() */
     int command_count;

@@ -30,7 +30,10 @@ static bool parse_flush(struct call *c)
 /* How many keys went. */
 static uint64_t flush_db(struct call *c, uint32_t number)
 {
-    uint64_t keys = db_size(ks_db(c->ks, number));
+    const struct db *db = ks_db(c->ks, number);
+    uint64_t keys = db_size(db);
+    if (keys == 0 && db->unresolved == 0)
+        return 0;
     call_db_modified(c, number);
     ks_flush_db(c->ks, number);
     return keys;
