@@ -287,8 +287,7 @@ static void close_now(struct conn *conn)
     if ((conn->state & (CONN_SUSPENDED | CONN_BLOCKED)) != 0)
         exec_cancel(conns->exec, &conn->session);
     conn_forget_held(conn);
-    conns->suspended -= (conn->state & CONN_SUSPENDED) != 0;
-    conns->blocked -= (conn->state & CONN_BLOCKED) != 0;
+    conn_stop_waiting(conn);
     if (conns->cron_next == &conn->all)
         conns->cron_next = conn->all.next;
     conn_link_remove(&conn->flush);
@@ -388,6 +387,7 @@ struct conns *conns_create(struct services *services)
     conns->cron_next = &conns->all;
     conns_pause_init(conns);
     exec_on_resumed(conns->exec, conn_on_resumed, conns);
+    conns_on_unblock(conns, exec_unblock, conns->exec);
     loop_on_tick_end(conns->loop, on_tick_end, conns);
     return conns;
 }

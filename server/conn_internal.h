@@ -73,7 +73,8 @@ static inline void conn_list_take(struct conn_link *to, struct conn_link *from)
 
 enum {
     CONN_SUSPENDED = 1 << 0,   /* exec holds argv: query bytes and parser must not change */
-    CONN_BLOCKED = 1 << 1,     /* exec will resume it; query bytes are free */
+    CONN_BLOCKED = 1 << 1,     /* waits for an event, not for data; without CONN_SUSPENDED the query
+                                  bytes are free */
     CONN_READ_PAUSED = 1 << 2, /* not read: it waits and has enough unread requests */
     CONN_WRITE_WAITS = 1 << 3, /* the socket takes no more for now */
     CONN_EOF = 1 << 4,         /* the peer sends no more */
@@ -189,6 +190,15 @@ void conn_read(struct conn *conn);
 /* Runs unread requests of a connection that may run. */
 void conn_run_unread(struct conn *conn);
 void conn_on_resumed(void *conns, struct session *session);
+/* Exec waits for nothing on its behalf any more. */
+static inline void conn_stop_waiting(struct conn *conn)
+{
+    if ((conn->state & CONN_BLOCKED) != 0)
+        conn->conns->blocked--;
+    else if ((conn->state & CONN_SUSPENDED) != 0)
+        conn->conns->suspended--;
+    conn->state &= ~(uint32_t)(CONN_SUSPENDED | CONN_BLOCKED);
+}
 static inline size_t conn_unread(const struct conn *conn)
 {
     return conn->query_end - conn->query_start;

@@ -123,12 +123,13 @@ static bool finish_request(struct conn *conn)
 
 static void start_waiting(struct conn *conn, enum exec_result result)
 {
-    if (result == EXEC_SUSPENDED) {
+    if (result == EXEC_SUSPENDED)
         conn->state |= CONN_SUSPENDED;
-        conn->conns->suspended++;
-    } else {
+    if (result == EXEC_BLOCKED || (conn->session.flags & SESSION_BLOCKED) != 0) {
         conn->state |= CONN_BLOCKED;
         conn->conns->blocked++;
+    } else {
+        conn->conns->suspended++;
     }
 }
 
@@ -483,11 +484,7 @@ void conn_on_resumed(void *arg, struct session *session)
     if (conn == NULL)
         return;
     CHECK((conn->state & CONN_WAITS) != 0);
-    if ((conn->state & CONN_SUSPENDED) != 0)
-        conns->suspended--;
-    else
-        conns->blocked--;
-    conn->state &= ~(uint32_t)CONN_WAITS;
+    conn_stop_waiting(conn);
     conn_list_add(&conns->flush, &conn->flush);
     if (finish_request(conn))
         conn_list_add(&conns->ready, &conn->ready);

@@ -181,6 +181,7 @@ static void pending_destroy(struct pending *p)
         p->session->flags &= ~(uint32_t)SESSION_SUSPENDED;
         p->exec->counters.suspended_now--;
     }
+    p->session->flags &= ~(uint32_t)SESSION_BLOCKED;
     mem_free(p);
 }
 
@@ -666,6 +667,29 @@ static bool waits_for_tick(const struct exec *exec)
     return false;
 }
 
+bool exec_unblock(void *arg, struct session *session, bool with_error)
+{
+    struct exec *exec = arg;
+    struct pending *p = session->pending;
+    if (p == NULL || !p->waits_journal || !p->in_waiting)
+        return false;
+    p->unblock_error = with_error;
+    p->deadline_ms = exec->mono_ms;
+    return true;
+}
+
+static void end_with_error(struct pending *p)
+{
+    struct exec *exec = p->exec;
+    struct session *session = p->session;
+    session->reply.failed = false;
+    reply_error(&session->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    count_rejected(exec, NULL, session);
+    pending_destroy(p);
+    if (exec->resumed != NULL)
+        exec->resumed(exec->resumed_arg, session);
+}
+
 /* Looks at the requests that wait for something else than a load. */
 static void poll_waiting(struct exec *exec)
 {
@@ -689,6 +713,8 @@ static void poll_waiting(struct exec *exec)
             p->exact_db = NULL;
             waiting_remove(p);
             resume(p);
+        } else if (p->waits_journal && p->unblock_error) {
+            end_with_error(p);
         } else if (p->waits_journal && journal_wait_over(exec, p)) {
             waiting_remove(p);
             resume(p);

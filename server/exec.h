@@ -20,8 +20,9 @@ struct services;
 
 enum exec_result {
     EXEC_DONE,      /* replied; the request's bytes are no longer needed */
-    EXEC_SUSPENDED, /* waits for cold keys: `argv` and what it points to must stay as they are until
-                       exec's resumed callback is called for the session; run nothing else for it */
+    EXEC_SUSPENDED, /* waits for cold keys, or (SESSION_BLOCKED) for a condition of its own: `argv`
+                       and what it points to must stay as they are until exec's resumed callback is
+                       called for the session; run nothing else for it */
     EXEC_BLOCKED, /* waits for an event (BLPOP, CLIENT PAUSE…); the request's bytes are not needed
                      any more unless noted; the callback comes when the reply has been made */
 };
@@ -44,6 +45,11 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
                      const uint8_t *end);
 /* Forgets a suspended or blocked request; its session is going away. */
 void exec_cancel(struct exec *exec, struct session *session);
+
+/* CLIENT UNBLOCK: ends a session's wait for the journal or replicas (SESSION_BLOCKED) at the tick's
+ * end, as if its time were over or with an error. False: it does not wait so. A conns_unblock_fn.
+ */
+bool exec_unblock(void *exec, struct session *session, bool with_error);
 
 /* Time as of the running command. */
 int64_t exec_now_ms(struct exec *exec);  /* wall clock */

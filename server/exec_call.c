@@ -203,6 +203,7 @@ bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms)
     struct pending *p = exec_pending(c);
     if (!p->waits_journal) {
         p->waits_journal = true;
+        c->session->flags |= SESSION_BLOCKED;
         p->journal_offset = offset;
         p->deadline_ms = timeout_ms == 0 ? INT64_MAX : exec->mono_ms + timeout_ms;
         journal_submit(exec->journal);

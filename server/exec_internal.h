@@ -34,6 +34,7 @@ struct pending {
     bool waits_journal;  /* for journal_offset to be durable, until deadline_ms */
     uint64_t journal_offset;
     int64_t deadline_ms; /* monotonic; INT64_MAX: none */
+    bool unblock_error;  /* CLIENT UNBLOCK ERROR ends that wait */
     uint64_t random_position;
     bool has_random_position;
     bool throttled;  /* in exec->waiting because of write pressure */

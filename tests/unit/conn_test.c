@@ -76,6 +76,10 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     } else if (bytes_equal_nocase(argv[0], "cold")) {
         wait_for(exec, session, argv, argc);
         return EXEC_SUSPENDED;
+    } else if (bytes_equal_nocase(argv[0], "wait")) {
+        wait_for(exec, session, argv, argc);
+        session->flags |= SESSION_BLOCKED;
+        return EXEC_SUSPENDED;
     } else if (bytes_equal_nocase(argv[0], "block")) {
         wait_for(exec, session, argv, argc);
         return EXEC_BLOCKED;
@@ -651,7 +655,7 @@ static void a_held_client_may_go(void **state)
     assert_int_equal(f->exec.runs, 0);
 }
 
-static bool unblock(void *arg, struct session *session, bool with_error)
+bool exec_unblock(void *arg, struct session *session, bool with_error)
 {
     struct exec *exec = arg;
     if (!with_error)
@@ -666,13 +670,35 @@ static void a_blocked_client_can_be_unblocked(void **state)
     struct fixture *f = *state;
     connect_client(f, 0);
     struct conn *conn = conns_first(f->conns);
-    conns_on_unblock(f->conns, unblock, &f->exec);
     assert_false(conn_unblock(conn, true));
     send_text(f, 0, "BLOCK\r\n");
     run(f);
     assert_false(conn_unblock(conn, false));
     assert_true(conn_unblock(conn, true));
     expect(f, 0, "+RESUMED\r\n");
+}
+
+static void a_suspended_request_may_count_as_blocked(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    connect_client(f, 1);
+    send_text(f, 0, "WAIT a\r\nECHO x\r\n");
+    send_text(f, 1, "WAIT b\r\n");
+    run(f);
+    assert_int_equal(conns_count_blocked(f->conns), 2);
+    struct conns_stats stats;
+    conns_read_stats(f->conns, &stats);
+    assert_int_equal(stats.suspended, 0);
+    conn_session(conns_first(f->conns))->flags &= ~(uint32_t)SESSION_BLOCKED;
+    resume_first(&f->exec, true);
+    expect(f, 0, "+RESUMED\r\n$1\r\nx\r\n");
+    assert_int_equal(conns_count_blocked(f->conns), 1);
+    (void)close(f->clients[1]);
+    f->clients[1] = -1;
+    run(f);
+    assert_int_equal(conns_count_blocked(f->conns), 0);
+    assert_int_equal(conns_count(f->conns), 1);
 }
 
 /* ---- The gate. */
@@ -1063,6 +1089,7 @@ int main(void)
         CONN_TEST(a_held_request_keeps_its_bytes),
         CONN_TEST(a_held_client_may_go),
         CONN_TEST(a_blocked_client_can_be_unblocked),
+        CONN_TEST(a_suspended_request_may_count_as_blocked),
         CONN_TEST(replies_wait_until_the_journal_is_durable),
         CONN_TEST(only_writers_wait_while_the_journal_is_failed),
         CONN_TEST(an_opened_gate_releases_all),
