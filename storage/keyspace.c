@@ -235,10 +235,17 @@ size_t ks_dirty_bytes(const struct keyspace *ks)
     return ks->dirty_bytes;
 }
 
+/* What a cut would write for the value, wherever it is held. */
+static inline size_t dirty_value_bytes(const struct object *o)
+{
+    if (o->encoding == ENCODING_INLINE)
+        return o->value.inline_len;
+    return o->encoding < ENCODING_INLINE ? 0 : object_value_dirty_bytes(o);
+}
+
 static size_t dirty_weight(const struct object *o)
 {
-    return OBJECT_HEADER_BYTES + o->key_len +
-           (o->encoding == ENCODING_INLINE ? o->value.inline_len : object_value_dirty_bytes(o));
+    return OBJECT_HEADER_BYTES + o->key_len + dirty_value_bytes(o);
 }
 
 static void add_dirty_bytes(struct keyspace *ks, struct db *db, size_t bytes)
@@ -289,23 +296,14 @@ void ks_change_begin(struct keyspace *ks, struct db *db, struct object *o)
 {
     CHECK(object_is_live(o));
     make_dirty(ks, db, o);
-    if (o->encoding <= ENCODING_INLINE) {
-        ks->change_value_bytes = 0;
-        ks->change_dirty_bytes = 0;
-        return;
-    }
-    ks->change_value_bytes = object_value_bytes(o);
-    ks->change_dirty_bytes = object_value_dirty_bytes(o);
+    ks->change_value_bytes = o->encoding > ENCODING_INLINE ? object_value_bytes(o) : 0;
+    ks->change_dirty_bytes = dirty_value_bytes(o);
 }
 
 void ks_change_end(struct keyspace *ks, struct db *db, struct object *o)
 {
-    size_t value_bytes = 0;
-    size_t dirty_bytes = 0;
-    if (o->encoding > ENCODING_INLINE) {
-        value_bytes = object_value_bytes(o);
-        dirty_bytes = object_value_dirty_bytes(o);
-    }
+    size_t value_bytes = o->encoding > ENCODING_INLINE ? object_value_bytes(o) : 0;
+    size_t dirty_bytes = dirty_value_bytes(o);
     if (value_bytes != ks->change_value_bytes) {
         sub_object_bytes(ks, db, ks->change_value_bytes);
         add_object_bytes(ks, db, value_bytes);
@@ -342,9 +340,9 @@ static void free_value(struct keyspace *ks, struct object *o)
 /* Takes the value out of a dirty object and frees it, in the background if that takes long. */
 static void release_value(struct keyspace *ks, struct db *db, struct object *o)
 {
+    sub_dirty_bytes(ks, db, dirty_value_bytes(o));
     if (o->encoding > ENCODING_INLINE) {
         sub_object_bytes(ks, db, object_value_bytes(o));
-        sub_dirty_bytes(ks, db, object_value_dirty_bytes(o));
         if (o->large)
             ks_retire_object(ks, o->type, object_large_id(o));
         free_value(ks, o);
@@ -451,10 +449,9 @@ const struct string_rules *ks_string_rules(const struct keyspace *ks)
 /* Gives a fresh object its value and accounts for what lies outside of it. */
 static void account_value(struct keyspace *ks, struct db *db, struct object *o)
 {
-    if (o->encoding <= ENCODING_INLINE)
-        return;
-    add_object_bytes(ks, db, object_value_bytes(o));
-    add_dirty_bytes(ks, db, object_value_dirty_bytes(o));
+    add_dirty_bytes(ks, db, dirty_value_bytes(o));
+    if (o->encoding > ENCODING_INLINE)
+        add_object_bytes(ks, db, object_value_bytes(o));
 }
 
 struct object *ks_store_string(struct keyspace *ks, struct keyref *ref,
@@ -537,10 +534,9 @@ void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
     struct string_plan plan;
     string_plan_like(source, &plan);
     struct object *target = make_object(ks, to, source->type, plan.inline_len);
-    if (source->encoding > ENCODING_INLINE) {
+    sub_dirty_bytes(ks, from->db, dirty_value_bytes(source));
+    if (source->encoding > ENCODING_INLINE)
         sub_object_bytes(ks, from->db, object_value_bytes(source));
-        sub_dirty_bytes(ks, from->db, object_value_dirty_bytes(source));
-    }
     string_move(target, source);
     account_value(ks, to->db, target);
     target->access = source->access;
