@@ -239,6 +239,8 @@ size_t config_get(const struct config *config, const struct bytes *patterns, siz
 
 /* CONFIG SET */
 
+#define IMMUTABLE_REASON "can't set immutable config"
+
 static enum status set_failed(struct err *err, struct bytes name, const char *reason)
 {
     return err_set(err, ST_INVALID, "CONFIG SET failed (possibly related to argument '%.*s') - %s",
@@ -256,7 +258,7 @@ static const char *refusal(const struct config *config, const struct setting *se
                            const struct config_set_context *context)
 {
     if (setting->flags & SETTING_IMMUTABLE)
-        return "can't set immutable config";
+        return IMMUTABLE_REASON;
     if ((setting->flags & SETTING_PROTECTED) &&
         !permitted(config->enable_protected_configs, context))
         return "can't set protected config";
@@ -335,6 +337,11 @@ static enum status parse_values(const struct config *config, const struct config
         if (st != ST_OK) {
             destroy_values(changes, i);
             return set_failed(err, bytes_text(changes[i].name->name), reason.message);
+        }
+        if ((setting->flags & SETTING_FIXED) &&
+            !setting->kind->equal(config_slot_const(config, setting), &changes[i].value)) {
+            destroy_values(changes, i + 1);
+            return set_failed(err, pairs[i].name, IMMUTABLE_REASON);
         }
     }
     return ST_OK;

@@ -66,6 +66,9 @@ enum setting_flags {
     SETTING_PERCENT = 1 << 9,      /* or a percentage, stored as a negative number */
     SETTING_OCTAL = 1 << 10,
     SETTING_CLAMPED = 1 << 11, /* out of clamp_min..clamp_max is accepted and moved there */
+    SETTING_FIXED = 1 << 12,   /* only from the file and the command line, but CONFIG SET of the
+                                  value that it has is no error: of our own settings, so that what
+                                  sets all that CONFIG GET tells goes through as with Redis */
 };
 
 struct setting_choice {

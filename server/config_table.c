@@ -47,6 +47,7 @@
     .fallback = preset
 
 #define IMMUTABLE SETTING_IMMUTABLE
+#define FIXED     SETTING_FIXED
 #define HIDDEN    SETTING_HIDDEN
 #define MEMORY    SETTING_MEMORY
 #define UNSET     SETTING_EMPTY_UNSET
@@ -278,7 +279,7 @@ const struct setting config_settings[] = {
     {NUMBER("proto-max-bulk-len", proto_max_bulk_len, MIB, COUNT_MAX, "512mb"), .flags = MEMORY},
     {NUMBER("maxmemory-clients", maxmemory_clients, -100, COUNT_MAX, "0"),
      .flags = MEMORY | SETTING_PERCENT},
-    {NUMBER("metrics-port", metrics_port, 0, PORT_MAX, "0"), .flags = IMMUTABLE},
+    {NUMBER("metrics-port", metrics_port, 0, PORT_MAX, "0"), .flags = FIXED},
 
     /* TLS */
     {NUMBER("tls-port", tls_port, 0, PORT_MAX, "0")},
@@ -358,19 +359,18 @@ const struct setting config_settings[] = {
     {NUMBER("flush-interval", flush_interval, 1, 3600000, "10000")},
     {NUMBER("dirty-limit", dirty_limit, 0, COUNT_MAX, "0"), .flags = MEMORY},
     {NUMBER("journal-segment-size", journal_segment_size, 4 * KIB, 4096LL * MIB, "64mb"),
-     .flags = MEMORY | IMMUTABLE},
+     .flags = MEMORY | FIXED},
     {NUMBER("journal-max-since-cut", journal_max_since_cut, 4 * KIB, COUNT_MAX, "256mb"),
      .flags = MEMORY},
     {NUMBER("journal-retention-size", journal_retention_size, 0, COUNT_MAX, "0"), .flags = MEMORY},
-    {NUMBER("block-cache-size", block_cache_size, MIB, COUNT_MAX, "64mb"),
-     .flags = MEMORY | IMMUTABLE},
-    {NUMBER("memtable-size", memtable_size, MIB, COUNT_MAX, "128mb"), .flags = MEMORY | IMMUTABLE},
+    {NUMBER("block-cache-size", block_cache_size, MIB, COUNT_MAX, "64mb"), .flags = MEMORY | FIXED},
+    {NUMBER("memtable-size", memtable_size, MIB, COUNT_MAX, "128mb"), .flags = MEMORY | FIXED},
     {NUMBER("large-object-threshold", large_object_threshold, KIB, COUNT_MAX, "64kb"),
      .flags = MEMORY},
-    {NUMBER("loader-threads", loader_threads, 1, THREAD_MAX, "8"), .flags = IMMUTABLE},
-    {NUMBER("compaction-threads", compaction_threads, 1, THREAD_MAX, "2"), .flags = IMMUTABLE},
+    {NUMBER("loader-threads", loader_threads, 1, THREAD_MAX, "8"), .flags = FIXED},
+    {NUMBER("compaction-threads", compaction_threads, 1, THREAD_MAX, "2"), .flags = FIXED},
     {BOOL("debug-always-cold", debug_always_cold, "no"), .flags = HIDDEN | SETTING_DEBUG},
-    {BOOL("accept-journal-loss", accept_journal_loss, "no"), .flags = IMMUTABLE},
+    {BOOL("accept-journal-loss", accept_journal_loss, "no"), .flags = FIXED},
 
     /* Encodings */
     {NUMBER("hash-max-listpack-entries", hash_max_listpack_entries, 0, COUNT_MAX, "512"),

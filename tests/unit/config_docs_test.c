@@ -47,7 +47,7 @@ static bool cut_cells(char *line, char *cells[CELL_COUNT])
 
 static const char *changeability(const struct setting *setting)
 {
-    if (setting->flags & SETTING_IMMUTABLE)
+    if (setting->flags & (SETTING_IMMUTABLE | SETTING_FIXED))
         return "no";
     if (setting->flags & SETTING_PROTECTED)
         return "protected";
