@@ -425,7 +425,7 @@ static enum status parse_events(const struct setting *setting, const struct conf
     (void)config;
     CHECK(arg_count == 1);
     if (!config_notify_parse(args[0], value))
-        return err_set(err, ST_INVALID, "Invalid event class character. Use 'Ag$lshzxeKEtmdnT'.");
+        return err_set(err, ST_INVALID, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
     return ST_OK;
 }
 

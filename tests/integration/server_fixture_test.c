@@ -183,6 +183,7 @@ static const struct {
     {"@until 20\n> PING\n+PONX\n", 1, "expected +PONX"},
     {"@if basalt-only\n> PING\n+A\n@else\n> PING\n+PONG\n@end\n", 0, NULL},
     {"@if redis>=7.2\n> PING\n+A\n@end\n@if redis<7.2\n> PING\n+PONG\n@end\n", 0, NULL},
+    {"@if has:get has:client|id\n> PING\n+PONG\n@end\n@if has:nosuch\n> PING\n+A\n@end\n", 0, NULL},
     {"> CONFIG GET maxclients\n{\"maxclients\"\n  /[0-9]+/\n}\n> PING\n+PONG\n", 0, NULL},
     {"> SET k v\n+OK\n@restart\n> GET k\n\"v\"\n@crash\n> PING\n+PONG\n", 0, NULL},
     {"> SHUTDOWN NOSAVE\n@exited\n> PING\n+PONG\n", 0, NULL},

@@ -63,6 +63,17 @@ static struct server_fixture *start_own_server(struct transcript_run *run)
     return server;
 }
 
+bool transcript_server_has(struct transcript_target *target, const char *command)
+{
+    if (target->shared == NULL)
+        target->shared = server_fixture_start(&target->server);
+    struct resp_client *client = server_fixture_connect(target->shared);
+    const char *info = resp_client_call(client, "COMMAND", "INFO", command, NULL);
+    bool known = strncmp(info, "[[", 2) == 0;
+    resp_client_close(client);
+    return known;
+}
+
 /* The common server with nothing left of the files before. */
 static struct server_fixture *prepare_shared_server(struct transcript_run *run)
 {
@@ -448,7 +459,7 @@ static void run_on_server(struct transcript_run *run)
     }
 }
 
-bool transcript_applies(const struct transcript *transcript, const struct transcript_target *target,
+bool transcript_applies(const struct transcript *transcript, struct transcript_target *target,
                         int protocol)
 {
     bool holds = transcript->protocol == 0 || transcript->protocol == protocol;

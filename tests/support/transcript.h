@@ -25,7 +25,7 @@ struct transcript_target {
 };
 
 /* Whether the file's @only and @protocol lines let it run so. */
-bool transcript_applies(const struct transcript *transcript, const struct transcript_target *target,
+bool transcript_applies(const struct transcript *transcript, struct transcript_target *target,
                         int protocol);
 
 struct transcript_result {

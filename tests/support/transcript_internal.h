@@ -59,8 +59,12 @@ struct transcript {
 
 /* Whether the blank-separated conditions all hold. ST_INVALID names an unknown one. */
 MUST_USE enum status transcript_check_conditions(const char *conditions,
-                                                 const struct transcript_target *target,
-                                                 int protocol, bool *out, struct err *err);
+                                                 struct transcript_target *target, int protocol,
+                                                 bool *out, struct err *err);
+
+/* Whether the target knows a command ("rpush") or subcommand ("client|tracking"). Starts the shared
+ * server if it does not run. */
+bool transcript_server_has(struct transcript_target *target, const char *command);
 
 struct transcript_client {
     const char *name; /* borrowed from a step */

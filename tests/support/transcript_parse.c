@@ -300,9 +300,10 @@ void transcript_destroy(struct transcript *transcript)
 
 /* --- conditions --- */
 
-static enum status check_condition(const char *word, const struct transcript_target *target,
-                                   int protocol, bool *out, struct err *err)
+static enum status check_condition(const char *word, struct transcript_target *target, int protocol,
+                                   bool *out, struct err *err)
 {
+    static const char has[] = "has:";
     static const struct {
         const char *operator;
         int sign; /* of (actual - wanted) when it holds */
@@ -319,7 +320,9 @@ static enum status check_condition(const char *word, const struct transcript_tar
         *out = comparisons[i].sign > 0 ? at_least : !at_least;
         return ST_OK;
     }
-    if (strcmp(word, "basalt-only") == 0)
+    if (strncmp(word, has, strlen(has)) == 0)
+        *out = transcript_server_has(target, word + strlen(has));
+    else if (strcmp(word, "basalt-only") == 0)
         *out = !target->is_reference;
     else if (strcmp(word, "redis-only") == 0)
         *out = target->is_reference;
@@ -332,9 +335,8 @@ static enum status check_condition(const char *word, const struct transcript_tar
     return ST_OK;
 }
 
-enum status transcript_check_conditions(const char *conditions,
-                                        const struct transcript_target *target, int protocol,
-                                        bool *out, struct err *err)
+enum status transcript_check_conditions(const char *conditions, struct transcript_target *target,
+                                        int protocol, bool *out, struct err *err)
 {
     char *copy = mem_strdup(conditions);
     char *rest = copy;

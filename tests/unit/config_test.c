@@ -180,7 +180,7 @@ static const struct value_case value_cases[] = {
     {"notify-keyspace-events", "T", "T", NULL},
     {"notify-keyspace-events", "", "", NULL},
     {"notify-keyspace-events", "KQ", NULL,
-     "Invalid event class character. Use 'Ag$lshzxeKEtmdnT'."},
+     "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."},
     {"latency-tracking-info-percentiles", "50 99.90 100", "50 99.9 100", NULL},
     {"latency-tracking-info-percentiles", "", "", NULL},
     {"latency-tracking-info-percentiles", "101", NULL,
