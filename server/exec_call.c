@@ -4,6 +4,7 @@
 #include "codec/check.h"
 #include "codec/number.h"
 #include "server/config.h"
+#include "server/conn.h"
 #include "server/notify.h"
 #include "server/services.h"
 #include "storage/store.h"
@@ -27,7 +28,8 @@ void exec_expired(void *arg, uint32_t db, struct keyref *ref)
 }
 
 /* The live object of `ref`, deleting it first if its time has come. While the journal is replayed
- * nothing expires: the deletion is in the journal too. */
+ * nothing expires: the deletion is in the journal too. While clients are paused nothing is deleted,
+ * only hidden. */
 static struct object *find_live(struct call *c, struct keyref *ref)
 {
     struct object *o = ks_find(c->ks, ref);
@@ -35,6 +37,9 @@ static struct object *find_live(struct call *c, struct keyref *ref)
         return o;
     if ((c->session->flags & SESSION_REPLAY) != 0)
         return o;
+    const struct conns *conns = c->services->conns;
+    if (conns != NULL && conns_paused(conns) != CONNS_RUN)
+        return NULL;
     exec_expire_key(c->exec, ref->db == c->db ? c->session->db : exec_db_number(c->exec, ref->db),
                     ref);
     return NULL;

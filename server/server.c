@@ -17,6 +17,7 @@
 #include "server/stats.h"
 #include "server/supervise.h"
 #include "storage/env.h"
+#include "storage/expire.h"
 #include "storage/store.h"
 
 #include <signal.h>
@@ -290,13 +291,13 @@ static void carry_out_shutdown(struct server *server)
 /* ---- Ticks ------------------------------------------------------------------------------------
  */
 
+/* Runs before that of the connections, which ends the executor's tick and sends what may be sent.
+ */
 static void on_tick_end(void *arg)
 {
     struct server *server = arg;
     if (server->replay != NULL)
         go_on_replaying(server);
-    if (exec_tick_end(server->services.exec))
-        loop_again(server->services.loop);
     if (server->shutdown_asked)
         carry_out_shutdown(server);
 }
@@ -305,6 +306,8 @@ static void on_cron(void *arg)
 {
     struct server *server = arg;
     conns_cron(server->services.conns);
+    expire_set_paused(store_expire(server->services.store),
+                      conns_paused(server->services.conns) != CONNS_RUN);
     stats_sample(server->services.stats, loop_clock_us());
     memory_report_sample(server->services.stats, exec_mono_ms(server->services.exec));
 }

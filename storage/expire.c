@@ -103,6 +103,7 @@ struct expire {
     struct job job; /* first */
     struct expire_options options;
     bool active;
+    bool paused;
     bool busy; /* the job is under way */
     bool more; /* the last read found a full batch */
     int64_t next_read_ms;
@@ -147,6 +148,11 @@ void expire_destroy(struct expire *expire)
 void expire_set_active(struct expire *expire, bool active)
 {
     expire->active = active;
+}
+
+void expire_set_paused(struct expire *expire, bool paused)
+{
+    expire->paused = paused;
 }
 
 bool expire_busy(const struct expire *expire)
@@ -360,7 +366,7 @@ static void notice_cuts(struct expire *expire)
 
 bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us)
 {
-    if (!expire->active)
+    if (!expire->active || expire->paused)
         return false;
     struct expire_hints *hints = expire->options.ks->hints;
     int64_t deadline_us = now_us() + budget_us;

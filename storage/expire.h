@@ -44,6 +44,8 @@ void expire_destroy(struct expire *expire);
 bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us);
 /* DEBUG SET-ACTIVE-EXPIRE; a replica leaves expiry to its master. */
 void expire_set_active(struct expire *expire, bool active);
+/* CLIENT PAUSE: nothing changes by itself meanwhile. */
+void expire_set_paused(struct expire *expire, bool paused);
 bool expire_busy(const struct expire *expire);
 
 struct expire_stats {

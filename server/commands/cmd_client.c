@@ -7,6 +7,8 @@
 #include "server/conn.h"
 #include "server/loop.h"
 #include "server/services.h"
+#include "storage/expire.h"
+#include "storage/store.h"
 
 /* ---- Types of clients. */
 
@@ -347,12 +349,15 @@ static void cmd_client_pause(struct call *c)
     if (!parse_timeout(c, 2, &until_ms))
         return;
     conns_pause(c->services->conns, until_ms, mode);
+    expire_set_paused(store_expire(c->services->store),
+                      conns_paused(c->services->conns) != CONNS_RUN);
     reply_ok(c->reply);
 }
 
 static void cmd_client_unpause(struct call *c)
 {
     conns_unpause(c->services->conns);
+    expire_set_paused(store_expire(c->services->store), false);
     reply_ok(c->reply);
 }
 
