@@ -45,7 +45,7 @@ struct journal_reader;
 #define JOURNAL_BACKLOG_BYTES_MAX ((uint64_t)64 << 20)
 /* Bytes written and not yet durable from which on a sync starts whatever the policy: they are held
  * in memory until then. */
-#define JOURNAL_UNSYNCED_BYTES_MAX ((uint64_t)32 << 20)
+#define JOURNAL_UNSYNCED_BYTES_MAX ((uint64_t)8 << 20)
 
 enum journal_fsync {
     JOURNAL_FSYNC_ALWAYS,   /* at once; one sync covers all that came in meanwhile */
@@ -149,8 +149,9 @@ static inline void journal_commit(struct journal *journal, size_t bytes)
 
 /* Reserve, copy, commit. */
 void journal_stage_bytes(struct journal *journal, uint32_t db, struct bytes bytes);
-/* Stages bytes as they are, without a SELECT: the stream of a master, which brings its own. The
- * caller says by journal_set_db which database is selected after them, before it submits. */
+/* Stages bytes as they are, without a SELECT: the stream of a master, which brings its own (and
+ * must begin with one while journal_db is unknown). The caller says by journal_set_db which
+ * database is selected after them, before it submits. */
 void journal_stage_raw(struct journal *journal, struct bytes bytes);
 /* Says which database is selected at the end of what is staged. JOURNAL_DB_UNKNOWN makes the next
  * journal_reserve stage a SELECT (somebody reads from here who does not know). */

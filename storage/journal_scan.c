@@ -28,9 +28,10 @@ struct walk {
     uint64_t offset; /* stream offset behind the last good block */
     uint64_t pos;    /* the same in the file */
     uint64_t block_count;
-    uint64_t last_pos; /* of the last good block, if there is one */
-    bool last_closed;  /* it has the flag JOURNAL_BLOCK_CLOSED */
-    bool bad;          /* what follows is not a block; `reason` says why */
+    uint64_t last_pos;    /* of the last good block, if there is one */
+    uint64_t last_offset; /* its stream offset */
+    bool last_closed;     /* it has the flag JOURNAL_BLOCK_CLOSED */
+    bool bad;             /* what follows is not a block; `reason` says why */
     struct err reason;
 };
 
@@ -208,6 +209,7 @@ static enum status walk_blocks(struct segment_file *file, uint64_t start, uint64
             return st;
         }
         walk->last_pos = walk->pos;
+        walk->last_offset = walk->offset;
         walk->last_closed = (block.flags & JOURNAL_BLOCK_CLOSED) != 0;
         walk->block_count++;
         walk->offset += block.payload_len;
@@ -217,36 +219,44 @@ static enum status walk_blocks(struct segment_file *file, uint64_t start, uint64
     return ST_OK;
 }
 
-/* The database selected behind the last block of the walk. */
-static uint32_t db_behind(struct segment_file *file, const struct walk *walk)
+/* The database selected behind the last block of the walk; JOURNAL_DB_UNKNOWN if there is none or
+ * it is damaged (where that is no matter, see needed_from). */
+static enum status db_behind(struct segment_file *file, const struct walk *walk, uint32_t *db_out,
+                             struct err *err)
 {
-    struct bytes header;
     struct bytes payload;
     struct journal_block block;
+    *db_out = JOURNAL_DB_UNKNOWN;
+    if (walk->block_count == 0)
+        return ST_OK;
     file->pos = walk->last_pos;
-    if (walk->block_count == 0 ||
-        segment_file_peek(file, file->pos, JOURNAL_BLOCK_HEADER_BYTES, &header, NULL) != ST_OK ||
-        header.len < JOURNAL_BLOCK_HEADER_BYTES ||
-        journal_block_header_decode(header.data, &block, NULL) != ST_OK ||
-        segment_file_payload(file, &block, &payload, NULL) != ST_OK)
-        return JOURNAL_DB_UNKNOWN;
-    return journal_scan_selects(payload, block.db);
+    enum status st = segment_file_header(file, walk->last_offset, &block, err);
+    if (st == ST_OK)
+        st = segment_file_payload(file, &block, &payload, err);
+    if (st == ST_OK)
+        *db_out = journal_scan_selects(payload, block.db);
+    return st == ST_CORRUPT || st == ST_END ? ST_OK : st;
 }
 
 /* The same for a segment that was not walked. */
-static uint32_t db_behind_segment(const struct journal_scan_options *options,
-                                  const struct segment *segment)
+static enum status db_behind_segment(const struct journal_scan_options *options,
+                                     const struct segment *segment, uint32_t *db_out,
+                                     struct err *err)
 {
     struct segment_file file;
     struct walk walk;
-    uint32_t db = JOURNAL_DB_UNKNOWN;
-    if (segment_file_open(&file, options->env, options->dir, segment->start, ENV_READ, NULL) !=
-        ST_OK)
-        return db;
-    if (walk_blocks(&file, segment->start, segment->end, UINT64_MAX, &walk, NULL) == ST_OK)
-        db = db_behind(&file, &walk);
+    *db_out = JOURNAL_DB_UNKNOWN;
+    enum status st =
+        segment_file_open(&file, options->env, options->dir, segment->start, ENV_READ, err);
+    if (st == ST_CORRUPT)
+        return ST_OK;
+    if (st != ST_OK)
+        return st;
+    st = walk_blocks(&file, segment->start, segment->end, UINT64_MAX, &walk, err);
+    if (st == ST_OK)
+        st = db_behind(&file, &walk, db_out, err);
     segment_file_close(&file);
-    return db;
+    return st;
 }
 
 /* Whether a header found at byte `at` of the file can belong to a block that really was written
@@ -352,11 +362,9 @@ static enum status scan_last(const struct journal_scan_options *options, struct 
     out->end_offset = walk->offset;
     out->tail_file_bytes = walk->pos;
     out->clean = !walk->bad && walk->last_closed;
-    if (walk->block_count > 0)
-        out->db = db_behind(file, walk);
-    else if (out->list.count > 1)
-        out->db = db_behind_segment(options, &out->list.items[out->list.count - 2]);
-    return ST_OK;
+    if (walk->block_count == 0 && out->list.count > 1)
+        return db_behind_segment(options, &out->list.items[out->list.count - 2], &out->db, err);
+    return db_behind(file, walk, &out->db, err);
 }
 
 static enum status scan_segment(const struct journal_scan_options *options, size_t index,
@@ -500,7 +508,7 @@ static enum status accept_damage(const struct journal_scan_options *options,
     out->db = JOURNAL_DB_UNKNOWN;
     enum status st = set_aside(options, out, index, err);
     if (st == ST_OK && out->list.count > 0)
-        out->db = db_behind_segment(options, &out->list.items[out->list.count - 1]);
+        st = db_behind_segment(options, &out->list.items[out->list.count - 1], &out->db, err);
     return st;
 }
 

@@ -22,7 +22,8 @@
 
 #define BATCH_BYTES_MAX      ((uint64_t)256 << 10) /* checksummed, then written from the L2 cache */
 #define BATCH_PARTS_MAX      64
-#define NAP_US               1000
+#define NAP_US               2000 /* 1000 costs a fifth more CPU per byte */
+#define NAP_WATCHED_US       500  /* replicas wait for what is written */
 #define QUIET_ROUNDS_MAX     4
 #define SYNC_INTERVAL_US     1000000
 #define COMPLAIN_INTERVAL_US 60000000
@@ -532,9 +533,10 @@ static void delete_released(struct journal *journal)
 
 /* ---- Resting ---- */
 
-static void nap(void)
+static void nap(struct journal *journal)
 {
-    struct timespec pause = {.tv_nsec = NAP_US * 1000};
+    bool watched = atomic_load_explicit(&journal->watch_written, memory_order_relaxed);
+    struct timespec pause = {.tv_nsec = (watched ? NAP_WATCHED_US : NAP_US) * 1000};
     (void)nanosleep(&pause, NULL);
 }
 
@@ -597,7 +599,7 @@ static void rest(struct journal *journal, bool worked)
     if (!always && !is_failed(journal)) {
         journal->quiet_rounds = worked ? 0 : journal->quiet_rounds + 1;
         if (journal->quiet_rounds <= QUIET_ROUNDS_MAX) {
-            nap();
+            nap(journal);
             return;
         }
         shed_chunks(journal);
