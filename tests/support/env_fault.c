@@ -19,6 +19,8 @@ struct tracked_file {
     char *path; /* owned */
     uint64_t synced_bytes;
     uint64_t bytes;
+    uint64_t lost_from; /* a failed sync lost what is from here */
+    uint64_t lost_to;   /* to here; 0: nothing */
 };
 
 /* A change of a directory that is not synced. */
@@ -107,6 +109,19 @@ static bool read_whole(const char *path, struct buf *out)
 {
     buf_clear(out);
     return env_read_file(env_posix(), path, FILE_BYTES_MAX, out, NULL) == ST_OK;
+}
+
+static void write_whole(const char *path, struct bytes content)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, ENV_FILE_MODE);
+    CHECK(fd >= 0);
+    size_t done = 0;
+    while (done < content.len) {
+        ssize_t put = write(fd, content.data + done, content.len - done);
+        CHECK(put > 0);
+        done += (size_t)put;
+    }
+    CHECK(close(fd) == 0);
 }
 
 static struct name_change *add_change(struct env_fault *fault, enum env_op op, const char *path)
@@ -202,6 +217,31 @@ static void tear_write(struct env_fault *fault, const struct env_call *call)
     file->bytes = size_on_disk(call->path);
 }
 
+static void lose_unsynced(struct env_fault *fault, const char *path)
+{
+    struct tracked_file *file = find_file(fault, path);
+    if (file == NULL || file->bytes == file->synced_bytes)
+        return;
+    if (file->lost_to == 0 || file->lost_from > file->synced_bytes)
+        file->lost_from = file->synced_bytes;
+    file->lost_to = file->bytes;
+}
+
+/* The page cache forgets a file: what is not on the disk is seen to be missing. */
+static void reveal_loss(struct env_fault *fault, const char *path)
+{
+    struct tracked_file *file = find_file(fault, path);
+    struct buf content = {0};
+    if (file != NULL && file->lost_to != 0 && read_whole(path, &content)) {
+        uint64_t to = file->lost_to < content.len ? file->lost_to : content.len;
+        if (file->lost_from < to)
+            memset(content.data + file->lost_from, 0, (size_t)(to - file->lost_from));
+        write_whole(path, buf_bytes(&content));
+        file->lost_to = 0;
+    }
+    buf_deinit(&content);
+}
+
 static int before_call(void *arg, struct env_call *call)
 {
     struct env_fault *fault = arg;
@@ -222,6 +262,10 @@ static int before_call(void *arg, struct env_call *call)
         (void)track_file(fault, call->path, size_on_disk(call->path));
     if (error == 0)
         look_before(fault, call);
+    if (error != 0 && !fault->dead && call->op == ENV_OP_FDATASYNC)
+        lose_unsynced(fault, call->path);
+    if (error == 0 && call->op == ENV_OP_DROP_CACHE)
+        reveal_loss(fault, call->path);
     if (error == 0 && call->op == ENV_OP_FDATASYNC) {
         struct tracked_file *file = find_file(fault, call->path);
         if (file != NULL)
@@ -258,6 +302,7 @@ static void note_open(struct env_fault *fault, const struct env_call *call)
         struct tracked_file *file = track_file(fault, call->path, 0);
         file->synced_bytes = 0;
         file->bytes = 0;
+        file->lost_to = 0;
     }
 }
 
@@ -281,6 +326,7 @@ static void after_call(void *arg, const struct env_call *call, int error, size_t
         if (file != NULL) {
             file->bytes = call->off;
             file->synced_bytes = call->off < file->synced_bytes ? call->off : file->synced_bytes;
+            file->lost_to = call->off < file->lost_to ? call->off : file->lost_to;
         }
         break;
     case ENV_OP_RENAME:
@@ -412,19 +458,6 @@ void env_fault_kill(struct env_fault *fault)
 
 /* ---- Power cut ---- */
 
-static void write_whole(const char *path, struct bytes content)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, ENV_FILE_MODE);
-    CHECK(fd >= 0);
-    size_t done = 0;
-    while (done < content.len) {
-        ssize_t put = write(fd, content.data + done, content.len - done);
-        CHECK(put > 0);
-        done += (size_t)put;
-    }
-    CHECK(close(fd) == 0);
-}
-
 /* Rewrites the file as the power failure left it. */
 static void cut_file(const struct tracked_file *file, enum env_fault_cut cut, uint64_t *random)
 {
@@ -489,15 +522,28 @@ void env_fault_power_cut(struct env_fault *fault, enum env_fault_cut cut, uint64
         undo_change(fault, change);
         free_change(change);
     }
-    for (size_t i = 0; i < fault->file_count; i++)
+    for (size_t i = 0; i < fault->file_count; i++) {
         cut_file(&fault->files[i], cut, &random);
+        reveal_loss(fault, fault->files[i].path);
+    }
     (void)pthread_mutex_unlock(&fault->lock);
 }
 
 void env_fault_revive(struct env_fault *fault)
 {
     (void)pthread_mutex_lock(&fault->lock);
-    forget_all(fault);
+    for (size_t i = 0; i < fault->file_count;) {
+        struct tracked_file *file = &fault->files[i];
+        file->bytes = size_on_disk(file->path);
+        file->synced_bytes = file->bytes;
+        if (file->lost_to <= file->lost_from)
+            forget_file(fault, file->path);
+        else
+            i++;
+    }
+    for (size_t i = 0; i < fault->change_count; i++)
+        free_change(&fault->changes[i]);
+    fault->change_count = 0;
     fault->dead = false;
     (void)pthread_mutex_unlock(&fault->lock);
 }

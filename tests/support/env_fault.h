@@ -6,6 +6,8 @@
  * a state that a power failure could leave: what was synced is there, of the rest any 512-byte
  * sector may be there, be zero, or lie behind the end of the file; of the renames, creations and
  * deletions that were not synced a first part has happened. Files must be written at their end.
+ * What a failed fdatasync was to write is lost for good, as on Linux: it can be read from the page
+ * cache, later syncs succeed, and it is gone after a power cut or when the cache is dropped.
  *
  * Any thread may use the env; the functions below are for the test's thread. */
 #ifndef BASALT_TESTS_SUPPORT_ENV_FAULT_H

@@ -23,7 +23,8 @@ static void keep_log(void *arg, int level, const char *text)
 bool journal_fixture_logged(struct journal_fixture *fixture, const char *part)
 {
     (void)pthread_mutex_lock(&fixture->log_lock);
-    bool found = memmem(fixture->log.data, fixture->log.len, part, strlen(part)) != NULL;
+    bool found = fixture->log.len > 0 &&
+                 memmem(fixture->log.data, fixture->log.len, part, strlen(part)) != NULL;
     (void)pthread_mutex_unlock(&fixture->log_lock);
     return found;
 }
