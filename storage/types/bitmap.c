@@ -182,7 +182,13 @@ bool bitmap_field_store(struct bitmap_field field, int64_t value, enum bitmap_ov
                         int64_t *out)
 {
     wide_int wide = value;
-    if (!field.is_signed && value < 0)
+    if (!field.is_signed && value < 0) {
         wide = (wide_int)(uint64_t)value;
+    } else if (field.is_signed && field.width < 64 && overflow == BITMAP_SATURATE) {
+        int64_t max = (int64_t)low_bits(field.width - 1);
+        int64_t distance;
+        if (__builtin_sub_overflow(max, value, &distance))
+            wide = (wide_int)max + 1;
+    }
     return fit(field, wide, overflow, out);
 }

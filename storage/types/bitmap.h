@@ -39,7 +39,8 @@ int64_t bitmap_field_value(struct bitmap_field field, uint64_t content);
  * is then what `overflow` makes of it (nothing for BITMAP_FAIL). */
 bool bitmap_field_add(struct bitmap_field field, int64_t old, int64_t increment,
                       enum bitmap_overflow overflow, int64_t *out);
-/* The same for storing `value` as it is. A negative one is too large for an unsigned field. */
+/* The same for storing `value` as it is. As in Redis, a negative one is too large for an unsigned
+ * field, and so is one for a signed field that is more than 2^63 below the largest. */
 bool bitmap_field_store(struct bitmap_field field, int64_t value, enum bitmap_overflow overflow,
                         int64_t *out);
 

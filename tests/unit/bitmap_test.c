@@ -134,6 +134,10 @@ static void stored_value_that_does_not_fit_is_cut_or_bounded(void **state)
     assert_int_equal(out, 127);
     assert_false(bitmap_field_store(i8, 200, BITMAP_WRAP, &out));
     assert_int_equal(out, -56);
+    assert_false(bitmap_field_store(i8, INT64_MIN + 128, BITMAP_SATURATE, &out));
+    assert_int_equal(out, -128);
+    assert_false(bitmap_field_store(i8, INT64_MIN + 127, BITMAP_SATURATE, &out));
+    assert_int_equal(out, 127);
     assert_true(bitmap_field_store(i8, -128, BITMAP_FAIL, &out));
     assert_int_equal(out, -128);
 }
