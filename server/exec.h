@@ -83,6 +83,8 @@ void session_deinit(struct exec *exec, struct session *session);
 /* Begins and ends a loop tick. The end gives the store its share of work and hands the staged
  * journal bytes to their thread; true when there is more to do at once. */
 bool exec_tick_end(struct exec *exec);
+/* Requests wait for their turn to write: the next tick should come within a millisecond. */
+bool exec_waiting(const struct exec *exec);
 /* When replies may be sent. While the journal works, all replies of a tick wait until it is durable
  * up to the tick's end, so that nobody reads what could still be lost. While it is failed that may
  * take long: then only sessions whose own writes are not durable wait, and the others read on. */

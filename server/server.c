@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 #define REPLAY_BUDGET_US       20000
+#define PULSE_IDLE_MS          10 /* longest sleep of the loop */
+#define PULSE_BUSY_MS          1  /* while writes wait for their turn */
 #define REPLAY_LOG_PERIOD_MS   2000
 #define SHUTDOWN_SIGNALS_FORCE 2 /* a second signal during shutdown ends the process at once */
 
@@ -37,6 +39,7 @@ struct server {
     struct loop_wakeup *work_wakeup;    /* loaders, flusher */
     struct loop_wakeup *journal_wakeup; /* durability advanced */
     struct loop_timer *cron;
+    uint64_t pulse_ms;
     struct loop_timer *pulse; /* ends long sleeps so that expiry and cuts go on */
     struct listeners *listeners;
     struct oom_score oom_score;
@@ -293,6 +296,14 @@ static void carry_out_shutdown(struct server *server)
 
 /* Runs before that of the connections, which ends the executor's tick and sends what may be sent.
  */
+static void set_pulse(struct server *server, uint64_t period_ms)
+{
+    if (server->pulse == NULL || server->pulse_ms == period_ms)
+        return;
+    server->pulse_ms = period_ms;
+    loop_timer_start(server->pulse, period_ms, period_ms);
+}
+
 static void on_tick_end(void *arg)
 {
     struct server *server = arg;
@@ -411,7 +422,7 @@ enum status server_open(struct config *config, const char *executable, struct se
     server->cron = loop_timer_create(server->services.loop, on_cron, server);
     loop_timer_start(server->cron, 100, (uint64_t)(1000 / config->hz));
     server->pulse = loop_timer_create(server->services.loop, on_pulse, server);
-    loop_timer_start(server->pulse, 10, 10);
+    set_pulse(server, PULSE_IDLE_MS);
     exec_set_loading(server->services.exec, true);
     server->facts.loading_started_ms = env_now_realtime_ms(server->env);
     server->replay = replay_create(&server->services);

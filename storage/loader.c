@@ -639,33 +639,64 @@ enum status loader_read_chunks_now(struct loader *loader, struct db *db, struct 
 /* ---- Blind overwrites -------------------------------------------------------------------------
  */
 
+/* Takes from a record what the keyspace must know of it. */
+static void note_record(struct resolve_entry *entry, enum object_type type, struct bytes value)
+{
+    struct record_header header;
+    struct bytes payload;
+    entry->status = record_header_decode(value, &header, &payload);
+    if (entry->status != ST_OK)
+        return;
+    entry->type = type;
+    entry->has_expire = header.has_expire;
+    entry->large = header.large;
+    if (header.large && payload.len >= 8)
+        entry->object_id = load_le64(payload.data); /* every large payload begins with its id */
+}
+
+/* Looks for the keys that no family has had so far. Together they cost half of what they do one by
+ * one: RocksDB fetches the filters' cache lines of a batch ahead. */
+static void resolve_family(struct resolve_batch *batch, enum object_type type)
+{
+    struct bytes keys[RESOLVE_BATCH_ENTRIES];
+    struct cold_result results[RESOLVE_BATCH_ENTRIES];
+    uint32_t places[RESOLVE_BATCH_ENTRIES];
+    size_t count = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct resolve_entry *entry = &batch->entries[i];
+        if (entry->status != ST_NOT_FOUND)
+            continue;
+        places[count] = i;
+        keys[count++] = bytes_make(batch->keys.data + entry->key_off, entry->key_len);
+    }
+    if (count == 0)
+        return;
+    memset(results, 0, sizeof(results));
+    (void)cold_get_batch(batch->loader->cold, loader_family(type), count, keys, results, NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct resolve_entry *entry = &batch->entries[places[i]];
+        entry->status = results[i].status;
+        if (entry->status == ST_OK)
+            note_record(entry, type, results[i].value);
+    }
+    cold_results_release(results, count);
+}
+
 static void run_resolve(struct job *job)
 {
     struct resolve_batch *batch = (struct resolve_batch *)(void *)job;
-    struct cold *cold = batch->loader->cold;
-    struct buf value = {0};
+    for (uint32_t i = 0; i < batch->count; i++)
+        batch->entries[i].status = ST_NOT_FOUND;
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+        if ((batch->families >> type & 1) != 0)
+            resolve_family(batch, type);
     for (uint32_t i = 0; i < batch->count; i++) {
         struct resolve_entry *entry = &batch->entries[i];
-        struct bytes record_key = bytes_make(batch->keys.data + entry->key_off, entry->key_len);
-        entry->type = OBJECT_NONE;
-        entry->status = read_record(cold, batch->families, record_key, &value, &entry->type, NULL);
         if (entry->status == ST_NOT_FOUND) {
             entry->status = ST_OK;
             entry->type = OBJECT_NONE;
-            continue;
         }
-        struct record_header header;
-        struct bytes payload;
-        if (entry->status == ST_OK)
-            entry->status = record_header_decode(buf_bytes(&value), &header, &payload);
-        if (entry->status != ST_OK)
-            continue;
-        entry->has_expire = header.has_expire;
-        entry->large = header.large;
-        if (header.large && payload.len >= 8)
-            entry->object_id = load_le64(payload.data); /* every large payload begins with its id */
     }
-    buf_deinit(&value);
 }
 
 static void done_resolve(struct job *job)
