@@ -216,7 +216,8 @@ static void add_disk(struct scan *scan, const struct db *db)
 
 static void finish(struct scan *scan)
 {
-    qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), compare_keys);
+    if (scan->found.count > 1)
+        qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), compare_keys);
     scan->complete = true;
 }
 
