@@ -18,6 +18,14 @@
 
 _Static_assert(OBJECT_HEADER_BYTES <= 48, "the object's header is packed");
 
+/* Bytes of an object's allocation. Never less than the struct, of which key bytes fill the padding:
+ * the compiler may read all of it at once. */
+static size_t allocation_bytes(size_t key_len, size_t inline_len)
+{
+    size_t bytes = OBJECT_HEADER_BYTES + key_len + inline_len;
+    return bytes < sizeof(struct object) ? sizeof(struct object) : bytes;
+}
+
 /* ---- Lists ------------------------------------------------------------------------------------
  */
 
@@ -366,7 +374,7 @@ static void clear_expire(struct db *db, struct object *o)
 static struct object *fit_allocation(struct keyspace *ks, struct keyref *ref, struct object *o,
                                      size_t inline_len)
 {
-    size_t wanted = OBJECT_HEADER_BYTES + o->key_len + inline_len;
+    size_t wanted = allocation_bytes(o->key_len, inline_len);
     size_t have = mem_usable_size(o);
     if (__builtin_expect(wanted <= have && (wanted >= have / 2 || have <= 96), 1))
         return o;
@@ -392,7 +400,7 @@ struct object *ks_resize_inline(struct keyspace *ks, struct keyref *ref, size_t 
 
 static struct object *new_object(struct keyspace *ks, struct keyref *ref, size_t inline_len)
 {
-    struct object *o = mem_alloc(OBJECT_HEADER_BYTES + ref->key.len + inline_len);
+    struct object *o = mem_alloc(allocation_bytes(ref->key.len, inline_len));
     memset(o, 0, OBJECT_HEADER_BYTES);
     o->position = ref->position;
     o->expire_at_ms = OBJECT_NO_EXPIRE;
@@ -648,7 +656,7 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
     if (st != ST_OK)
         return err_set(err, st, "record of a string key in database id %u is damaged (%zu bytes)",
                        db->id, value.len);
-    struct object *o = mem_alloc(OBJECT_HEADER_BYTES + key.len + plan.inline_len);
+    struct object *o = mem_alloc(allocation_bytes(key.len, plan.inline_len));
     memset(o, 0, OBJECT_HEADER_BYTES);
     o->position = position;
     o->key_len = (uint32_t)key.len;

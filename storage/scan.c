@@ -82,6 +82,7 @@ static void list_push(struct scan_list *list, uint64_t position, struct bytes ke
                                                    .len = (uint32_t)key.len,
                                                    .type = type,
                                                    .expire_at_ms = expire_at_ms};
+    (void)buf_reserve(&list->keys, key.len + 1); /* the bytes of an empty key are somewhere too */
     buf_append_bytes(&list->keys, key);
 }
 
