@@ -95,10 +95,11 @@ static void failed_calls_anywhere_lose_nothing(uint64_t in_a_row)
     bool failed = true;
     while (failed && nth < CALLS_MAX) {
         struct journal_fixture *fixture = journal_fixture_create();
+        nth++;
         fixture->options.retain_bytes = 8000;
         live_and_die(fixture);
         struct env_fault_plan plan = {.ops = ENV_FAULT_ALL,
-                                      .nth = ++nth,
+                                      .nth = nth,
                                       .count = in_a_row,
                                       .error = nth % 2 == 0 ? EIO : ENOSPC,
                                       .torn_bytes = nth % 5 * 17};
@@ -151,11 +152,11 @@ static void dead_disk_then(enum end end, uint32_t ops)
     bool failed = true;
     while (failed && nth < CALLS_MAX) {
         struct journal_fixture *fixture = journal_fixture_create();
-        fixture->random += nth;
+        fixture->random += ++nth;
         if (nth % 2 == 1)
             fixture->options.fsync = JOURNAL_FSYNC_NO;
         struct env_fault_plan plan = {
-            .ops = ops, .nth = ++nth, .error = EIO, .torn_bytes = nth % 3 * 31};
+            .ops = ops, .nth = nth, .error = EIO, .torn_bytes = nth % 3 * 31};
         live_and_die(fixture);
         failed = live_with_plan(fixture, &plan);
         if (end == END_POWER_DROP || end == END_POWER_RANDOM)
