@@ -42,6 +42,17 @@ static void write_bit(struct call *c, struct object *o, uint64_t offset, uint8_t
     call_changed(c, 1);
 }
 
+/* As in Redis, OBJECT ENCODING tells that a string has been a bitmap, even if nothing changed. */
+static void make_raw(struct call *c, struct object *o)
+{
+    if (o->raw)
+        return;
+    uint64_t len = string_len(o);
+    o = string_edit_begin(c, 0, o, len);
+    string_grow(o, ks_string_rules(c->ks), len);
+    string_edit_end(c, 0, o);
+}
+
 static void cmd_setbit(struct call *c)
 {
     static const char error[] = "ERR bit is not an integer or out of range";
@@ -63,6 +74,8 @@ static void cmd_setbit(struct call *c)
     if (grows || before != (bit == 1)) {
         uint8_t mask = (uint8_t)(0x80u >> offset % 8);
         write_bit(c, o, offset, bit == 1 ? byte | mask : (uint8_t)(byte & ~mask));
+    } else {
+        make_raw(c, o);
     }
     reply_integer(c->reply, before);
 }

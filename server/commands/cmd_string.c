@@ -219,6 +219,8 @@ static void set_with_options(struct call *c)
         set_with_deadline(c, c->argv[2], at_ms);
         if ((options.flags & OPTION_PXAT) == 0)
             effect_set_pxat(c, c->argv[2], at_ms);
+        else if (get)
+            effect_without_get(c);
     } else {
         if ((options.flags & OPTION_KEEPTTL) != 0)
             set_keeping_deadline(c, c->argv[2]);
