@@ -335,9 +335,9 @@ void info_write_keyspace(const struct services *services, struct buf *out)
         const struct db *db = ks_db(services->ks, i);
         if (db_size(db) == 0)
             continue;
+        uint64_t expires = db->resident_expires + db->cold_expires;
         buf_append_format(out, "db%u:keys=%llu,expires=%llu,avg_ttl=%lld\r\n", i,
-                          (unsigned long long)db_size(db),
-                          (unsigned long long)(db->resident_expires + db->cold_expires),
+                          (unsigned long long)db_size(db), (unsigned long long)expires,
                           (long long)db->ttl_ms_average);
     }
 }
