@@ -1,10 +1,11 @@
-/* A scan goes in rounds. A round reads a stretch of the database's records from all families on
- * another thread (keys, types and expiries), up to a bound; then, on the main thread, the objects
- * in RAM of that stretch are laid over it: a key that is in the table is told by the table.
+/* A scan goes in rounds. A round takes a stretch of positions that holds about as many objects in
+ * RAM as are wanted; reads the database's records in it from all families on another thread (keys,
+ * types and expiries), up to as many again, which may shorten the stretch; then, on the main
+ * thread, lays the objects in RAM over it: a key that is in the table is told by the table.
  *
  * A key could escape that was only in RAM when the stretch was read, and only on disk when RAM was
  * looked at: its cut was applied in between. So a round during which a cut was applied is done
- * again. */
+ * again; where cuts come thick and fast (debug-always-cold), at last on the main thread. */
 #include "storage/scan.h"
 
 #include "codec/check.h"
@@ -17,7 +18,8 @@
 
 #include <stdlib.h>
 
-#define ROUND_KEYS_MAX 10000 /* bounds what a round holds in memory */
+#define ROUND_KEYS_MAX  10000 /* bounds what a round holds in memory */
+#define ROUND_TRIES_MAX 8     /* then the disk is read on the main thread */
 
 struct scans {
     struct scans_options options;
@@ -43,8 +45,10 @@ struct scan {
     struct scan_list found;
     /* the round */
     uint32_t epoch;
+    uint32_t tries; /* of this round, overtaken by cuts */
     uint32_t families;
     size_t round_wanted;
+    uint64_t round_end; /* first position behind the stretch */
     struct scan_list disk;
     uint64_t disk_next; /* first position behind what was read */
     enum status status;
@@ -78,7 +82,7 @@ static void list_push(struct scan_list *list, uint64_t position, struct bytes ke
         list->items = mem_realloc(list->items, list->capacity * sizeof(*list->items));
     }
     list->items[list->count++] = (struct scan_key){.position = position,
-                                                   .off = (uint32_t)list->keys.len,
+                                                   .off = list->keys.len,
                                                    .len = (uint32_t)key.len,
                                                    .type = type,
                                                    .expire_at_ms = expire_at_ms};
@@ -92,11 +96,17 @@ static void list_push(struct scan_list *list, uint64_t position, struct bytes ke
 static struct cold_iter *open_family(const struct scan *scan, enum object_type type)
 {
     uint8_t lower[RECORD_KEY_PREFIX_BYTES];
-    uint8_t upper[RECORD_DB_ID_BYTES];
+    uint8_t upper[RECORD_KEY_PREFIX_BYTES];
+    size_t upper_len = RECORD_DB_ID_BYTES;
     record_key_prefix_encode(scan->db_id, scan->cursor, lower);
-    record_db_prefix_encode(scan->db_id + 1, upper);
+    if (scan->round_end < TABLE_POSITION_LIMIT) {
+        record_key_prefix_encode(scan->db_id, scan->round_end, upper);
+        upper_len = RECORD_KEY_PREFIX_BYTES;
+    } else {
+        record_db_prefix_encode(scan->db_id + 1, upper);
+    }
     struct cold_iter_options options = {.lower = bytes_make(lower, sizeof(lower)),
-                                        .upper = bytes_make(upper, sizeof(upper))};
+                                        .upper = bytes_make(upper, upper_len)};
     struct cold_iter *iter =
         cold_iter_create(scan->scans->options.cold, loader_family(type), &options);
     cold_iter_seek(iter, options.lower);
@@ -142,7 +152,7 @@ static void run_round(struct job *job)
         if ((scan->families >> type & 1) != 0)
             iters[type] = open_family(scan, type);
     scan->status = ST_OK;
-    scan->disk_next = TABLE_POSITION_LIMIT;
+    scan->disk_next = scan->round_end;
     uint32_t type = OBJECT_NONE;
     while (scan->status == ST_OK && (type = first_family(iters)) != OBJECT_NONE) {
         scan->status = read_record(scan, iters[type], (uint8_t)type);
@@ -174,16 +184,16 @@ static int compare_keys(const void *a, const void *b)
     return (x->position > y->position) - (x->position < y->position);
 }
 
-/* Adds the live objects from `from` on; stops behind `to`, or at a bucket's end once `wanted` keys
- * were added. Returns where it stopped. */
-static uint64_t add_resident(struct scan *scan, const struct db *db, uint64_t from, uint64_t to,
-                             size_t wanted)
+/* Visits the live objects from `from` on; stops behind `to`, or at a bucket's end once `wanted`
+ * were there. With `add`, adds them. Returns where it stopped. */
+static uint64_t walk_resident(struct scan *scan, const struct db *db, uint64_t from, uint64_t to,
+                              size_t wanted, bool add)
 {
     struct object *few[64];
     struct object **objects = few;
     size_t room = 64;
-    size_t added = 0;
-    while (from < to && added < wanted) {
+    size_t count_live = 0;
+    while (from < to && count_live < wanted) {
         uint64_t next = 0;
         size_t count = table_walk(db->table, from, objects, room, &next);
         if (count > room) {
@@ -195,8 +205,9 @@ static uint64_t add_resident(struct scan *scan, const struct db *db, uint64_t fr
             const struct object *o = objects[i];
             if (!object_is_live(o) || o->position >= to)
                 continue;
-            list_push(&scan->found, o->position, object_key(o), o->type, o->expire_at_ms);
-            added++;
+            if (add)
+                list_push(&scan->found, o->position, object_key(o), o->type, o->expire_at_ms);
+            count_live++;
         }
         from = next;
     }
@@ -215,11 +226,12 @@ static void add_disk(struct scan *scan, const struct db *db)
     }
 }
 
-static void finish(struct scan *scan)
+/* Stretches come in order: only what the last one has added has to be sorted. */
+static void sort_added(struct scan *scan, size_t first)
 {
-    if (scan->found.count > 1)
-        qsort(scan->found.items, scan->found.count, sizeof(*scan->found.items), compare_keys);
-    scan->complete = true;
+    if (scan->found.count > first)
+        qsort(scan->found.items + first, scan->found.count - first, sizeof(*scan->found.items),
+              compare_keys);
 }
 
 /* Goes on until complete or a job is under way. */
@@ -234,6 +246,8 @@ static void start_round(struct scan *scan, const struct db *db)
             scan->families |= (uint32_t)1 << type;
     size_t left = scan->wanted - scan->found.count;
     scan->round_wanted = left < ROUND_KEYS_MAX ? left : ROUND_KEYS_MAX;
+    scan->round_end =
+        walk_resident(scan, db, scan->cursor, TABLE_POSITION_LIMIT, scan->round_wanted, false);
     scan->disk.count = 0;
     scan->disk.keys.len = 0;
     scan->running = true;
@@ -248,10 +262,17 @@ static void end_round(struct scan *scan)
         scan->cursor = TABLE_POSITION_LIMIT;
         return;
     }
-    if (scan->status != ST_OK || scan->epoch != ks->applied_epoch)
+    if (scan->status != ST_OK)
         return;
+    if (scan->epoch != ks->applied_epoch) {
+        scan->tries++;
+        return;
+    }
+    scan->tries = 0;
+    size_t first = scan->found.count;
     add_disk(scan, db);
-    scan->cursor = add_resident(scan, db, scan->cursor, scan->disk_next, SIZE_MAX);
+    scan->cursor = walk_resident(scan, db, scan->cursor, scan->disk_next, SIZE_MAX, true);
+    sort_added(scan, first);
 }
 
 static void done_round(struct job *job)
@@ -274,15 +295,17 @@ static void advance(struct scan *scan)
         const struct db *db = ks_db_by_id(ks, scan->db_id);
         if (scan->status != ST_OK || scan->cursor >= TABLE_POSITION_LIMIT ||
             scan->found.count >= scan->wanted || db == NULL) {
-            finish(scan);
+            scan->complete = true;
         } else if (db->cold_count == 0) {
-            scan->cursor = add_resident(scan, db, scan->cursor, TABLE_POSITION_LIMIT,
-                                        scan->wanted - scan->found.count);
+            size_t first = scan->found.count;
+            scan->cursor = walk_resident(scan, db, scan->cursor, TABLE_POSITION_LIMIT,
+                                         scan->wanted - first, true);
+            sort_added(scan, first);
         } else {
             start_round(scan, db);
             scan->job.run = run_round;
             scan->job.done = done_round;
-            if (scan->done != NULL) {
+            if (scan->done != NULL && scan->tries < ROUND_TRIES_MAX) {
                 executor_submit(scan->scans->options.executor, &scan->job);
             } else {
                 run_round(&scan->job);

@@ -16,8 +16,9 @@ struct scans;
 
 struct scan_key {
     uint64_t position;
-    uint32_t off, len; /* in scan->keys */
-    uint8_t type;      /* enum object_type */
+    size_t off; /* in scan_result.keys */
+    uint32_t len;
+    uint8_t type; /* enum object_type */
     int64_t expire_at_ms;
 };
 
