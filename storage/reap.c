@@ -11,12 +11,11 @@
 
 #include <time.h>
 
-#define PERIOD_MS 3000 /* between jobs when nothing has happened */
-#define SLICE_US  20000
-#define SINGLE_DELETE_MAX                                                                          \
-    1000 /* up to so many records go one by one: range deletions cost reads                        \
-          */
+#define PERIOD_MS       3000 /* between jobs when nothing has happened */
+#define SLICE_US        20000
 #define ENTRIES_PER_JOB 32
+/* Up to so many records go one by one: range deletions cost reads. */
+#define SINGLE_DELETE_MAX 1000
 
 struct reap {
     struct job job; /* first */
@@ -29,7 +28,10 @@ struct reap {
     int64_t ran_at_ms; /* monotonic: when the last job was submitted */
     bool ever_ran;
     /* the job's: an emptied database that is being searched for large objects */
-    struct buf resume; /* family u8, then the key to go on with; empty: none */
+    struct buf next_note; /* where the next job begins; empty: at the start */
+    struct buf resume;    /* of the first note: type u8, then the key to go on with; empty: none */
+    struct reap_stats work;
+    /* the main thread's */
     struct reap_stats stats;
 };
 
@@ -53,6 +55,7 @@ void reap_destroy(struct reap *reap)
     if (reap == NULL)
         return;
     CHECK(!reap->busy);
+    buf_deinit(&reap->next_note);
     buf_deinit(&reap->resume);
     mem_free(reap);
 }
@@ -71,10 +74,10 @@ static enum status drop_range(struct reap *reap, struct cold_batch *batch, enum 
     if (!ranged) {
         for (cold_iter_seek(iter, lower); cold_iter_valid(iter); cold_iter_next(iter))
             cold_batch_delete(batch, family, cold_iter_key(iter));
-        reap->stats.records += count;
+        reap->work.records += count;
     } else {
         cold_batch_delete_range(batch, family, lower, upper);
-        reap->stats.ranges++;
+        reap->work.ranges++;
         *ranged_out = true;
     }
     enum status st = cold_iter_status(iter, NULL);
@@ -93,7 +96,7 @@ static enum status drop_object(struct reap *reap, struct cold_batch *batch, uint
     struct bytes to = bytes_make(upper, sizeof(upper));
     bool ranged = false;
     enum status st = drop_range(reap, batch, loader_family(type), from, to, &ranged);
-    reap->stats.objects++;
+    reap->work.objects++;
     return st;
 }
 
@@ -124,6 +127,7 @@ static enum status note_large_objects(struct reap *reap, struct cold_batch *batc
                 uint8_t key[META_REAP_KEY_BYTES];
                 meta_reap_key(META_REAP_OBJECT, (uint8_t)type, large.object_id, key);
                 cold_batch_put(batch, FAMILY_META, bytes_make(key, sizeof(key)), bytes_make("", 0));
+                reap->more = true; /* in this job's order they come before where it is */
             }
             if (n % 256 == 0 && now_us() >= deadline_us) {
                 buf_append_byte(&reap->resume, (uint8_t)type);
@@ -139,8 +143,32 @@ static enum status note_large_objects(struct reap *reap, struct cold_batch *batc
     return st;
 }
 
+/* What is to be done once the job's batch is on stable storage: files that hold nothing but a
+ * dropped range go as a whole. Not before: without the range's deletion, what they had deleted in
+ * older files would come to light again. */
+struct reap_files {
+    uint32_t db_ids[ENTRIES_PER_JOB];
+    uint8_t types[ENTRIES_PER_JOB]; /* bit per object type */
+    uint32_t count;
+};
+
+static void drop_files(struct reap *reap, const struct reap_files *files)
+{
+    for (uint32_t i = 0; i < files->count; i++) {
+        uint8_t lower[RECORD_DB_ID_BYTES];
+        uint8_t upper[RECORD_DB_ID_BYTES];
+        record_db_prefix_encode(files->db_ids[i], lower);
+        record_db_prefix_encode(files->db_ids[i] + 1, upper);
+        for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+            if ((files->types[i] >> type & 1) != 0 &&
+                cold_drop_files(reap->cold, loader_family(type), bytes_make(lower, sizeof(lower)),
+                                bytes_make(upper, sizeof(upper)), NULL) != ST_OK)
+                reap->work.errors++;
+    }
+}
+
 static enum status drop_db(struct reap *reap, struct cold_batch *batch, uint32_t db_id,
-                           int64_t deadline_us)
+                           struct reap_files *files, int64_t deadline_us)
 {
     enum status st = note_large_objects(reap, batch, db_id, deadline_us);
     if (st != ST_OK)
@@ -151,51 +179,91 @@ static enum status drop_db(struct reap *reap, struct cold_batch *batch, uint32_t
     record_db_prefix_encode(db_id + 1, upper);
     struct bytes from = bytes_make(lower, sizeof(lower));
     struct bytes to = bytes_make(upper, sizeof(upper));
+    uint8_t types = 0;
     for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT && st == ST_OK; type++) {
         bool ranged = false;
         st = drop_range(reap, batch, loader_family(type), from, to, &ranged);
-        if (st == ST_OK && ranged)
-            st = cold_drop_files(reap->cold, loader_family(type), from, to, NULL);
+        if (ranged)
+            types |= (uint8_t)(1u << type);
     }
-    reap->stats.databases++;
+    if (types != 0) {
+        files->db_ids[files->count] = db_id;
+        files->types[files->count++] = types;
+    }
+    reap->work.databases++;
+    return st;
+}
+
+static enum status drop_noted(struct reap *reap, struct cold_batch *batch, struct bytes note,
+                              struct reap_files *files, int64_t deadline_us)
+{
+    enum meta_reap_kind kind = META_REAP_OBJECT;
+    uint8_t type = 0;
+    uint64_t id = 0;
+    enum status st = ST_OK;
+    if (!meta_reap_key_decode(note, &kind, &type, &id))
+        reap->work.errors++;
+    else if (kind == META_REAP_DB)
+        st = drop_db(reap, batch, (uint32_t)id, files, deadline_us);
+    else
+        st = drop_object(reap, batch, type, id);
+    if (st == ST_OK)
+        cold_batch_delete(batch, FAMILY_META, note);
+    return st;
+}
+
+/* Works through the notes from where the last job stopped: to begin anew each time would mean to
+ * read over all those just deleted. */
+static enum status drop_some(struct reap *reap, struct cold_batch *batch, struct reap_files *files,
+                             int64_t deadline_us)
+{
+    struct cold_iter_options options = {.lower = bytes_text("r"), .upper = bytes_text("s")};
+    struct cold_iter *iter = cold_iter_create(reap->cold, FAMILY_META, &options);
+    enum status st = ST_OK;
+    cold_iter_seek(iter, reap->next_note.len != 0 ? buf_bytes(&reap->next_note) : options.lower);
+    if (reap->next_note.len != 0)
+        reap->more = true; /* what stands before is due after the end */
+    buf_clear(&reap->next_note);
+    for (uint32_t count = 0; cold_iter_valid(iter) && st == ST_OK; cold_iter_next(iter)) {
+        if (count == ENTRIES_PER_JOB || (count != 0 && now_us() >= deadline_us))
+            st = ST_AGAIN;
+        else
+            st = drop_noted(reap, batch, cold_iter_key(iter), files, deadline_us);
+        if (st == ST_AGAIN) {
+            buf_append_bytes(&reap->next_note, cold_iter_key(iter));
+            break;
+        }
+        count++;
+    }
+    if (st == ST_OK)
+        st = cold_iter_status(iter, NULL);
+    cold_iter_destroy(iter);
     return st;
 }
 
 static void run_reap(struct job *job)
 {
     struct reap *reap = (struct reap *)(void *)job;
-    int64_t deadline_us = now_us() + SLICE_US;
-    cold_tend(reap->cold, reap->ran_at_ms);
     struct cold_batch *batch = cold_batch_create();
-    struct cold_iter_options options = {.lower = bytes_text("r"), .upper = bytes_text("s")};
-    struct cold_iter *iter = cold_iter_create(reap->cold, FAMILY_META, &options);
-    enum status st = ST_OK;
+    struct reap_files files = {.count = 0};
+    cold_tend(reap->cold, reap->ran_at_ms);
     reap->more = false;
-    uint32_t count = 0;
-    for (cold_iter_seek(iter, options.lower); cold_iter_valid(iter) && st == ST_OK;
-         cold_iter_next(iter)) {
-        if (count++ == ENTRIES_PER_JOB || (count > 1 && now_us() >= deadline_us)) {
-            reap->more = true;
-            break;
-        }
-        enum meta_reap_kind kind = META_REAP_OBJECT;
-        uint8_t type = 0;
-        uint64_t id = 0;
-        if (meta_reap_key_decode(cold_iter_key(iter), &kind, &type, &id))
-            st = kind == META_REAP_DB ? drop_db(reap, batch, (uint32_t)id, deadline_us)
-                                      : drop_object(reap, batch, type, id);
-        if (st == ST_OK)
-            cold_batch_delete(batch, FAMILY_META, cold_iter_key(iter));
-    }
-    cold_iter_destroy(iter);
+    reap->work = (struct reap_stats){0};
+    enum status st = drop_some(reap, batch, &files, now_us() + SLICE_US);
     if (st == ST_AGAIN) {
         reap->more = true;
         st = ST_OK;
     }
     if (st == ST_OK && cold_batch_count(batch) != 0)
-        st = cold_write(reap->cold, batch, false, NULL);
-    if (st != ST_OK)
-        reap->stats.errors++;
+        st = cold_write(reap->cold, batch, files.count != 0, NULL);
+    if (st == ST_OK) {
+        drop_files(reap, &files);
+    } else { /* nothing of it has happened */
+        reap->work = (struct reap_stats){.errors = reap->work.errors + 1};
+        reap->more = false;
+        buf_clear(&reap->next_note);
+        buf_clear(&reap->resume);
+    }
     cold_batch_destroy(batch);
 }
 
@@ -203,6 +271,11 @@ static void done_reap(struct job *job)
 {
     struct reap *reap = (struct reap *)(void *)job;
     reap->busy = false;
+    reap->stats.databases += reap->work.databases;
+    reap->stats.objects += reap->work.objects;
+    reap->stats.records += reap->work.records;
+    reap->stats.ranges += reap->work.ranges;
+    reap->stats.errors += reap->work.errors;
 }
 
 void reap_tick(struct reap *reap, uint32_t epoch, int64_t mono_ms)
