@@ -23,13 +23,14 @@
 #define PREFETCH_DISTANCE    8
 #define RETRY_MS             1000
 #define SYNC_JOURNAL_BYTES   ((uint64_t)16 << 20) /* sync a cut that can release so much journal */
+#define KEPT_LIST_PLACES     ((uint32_t)64 << 10) /* longer lists are not kept for the next cut */
+#define WRITTEN_POLL_US      50
 
 enum cut_phase { CUT_IDLE, CUT_ENCODING, CUT_RESOLVING, CUT_WRITING, CUT_RETRYING, CUT_FINISHING };
 
 /* A database's part of the running cut. */
 struct cut_db {
     struct db *db;
-    uint32_t number;            /* at the cut's offset */
     struct object_list pending; /* taken from the database */
     uint32_t next;              /* first place of `pending` not encoded yet */
     struct object_list leaving; /* tombstones encoded as deletions */
@@ -65,15 +66,16 @@ struct cut {
     uint64_t next_object_id;
     bool requested;
     bool want_sync, want_flush;
-    bool stopping; /* cut_run: do not sleep between tries */
     int64_t started_us;
-    int64_t last_start_ms;
-    int64_t retry_at_ms;
+    int64_t tick_ms, last_start_ms; /* the caller's monotonic clock */
+    int64_t retry_at_us;
     /* result of the flusher's job */
     enum status status;
     struct err err;
     int64_t write_us;
+    bool written;       /* in RocksDB; a flush may still be to be done */
     size_t batch_bytes; /* as the main thread may know it while the flusher works */
+    size_t list_bytes;  /* of the parts' lists */
     struct cut_stats stats;
 };
 
@@ -99,7 +101,7 @@ void cut_destroy(struct cut *cut)
 {
     if (cut == NULL)
         return;
-    CHECK(cut->phase == CUT_IDLE || cut->phase == CUT_RETRYING);
+    CHECK(cut->phase != CUT_WRITING);
     for (size_t i = 0; i < cut->chunk_count; i++)
         string_chunk_release(cut->chunks[i].chunk);
     for (uint32_t i = 0; i < cut->part_count; i++) {
@@ -127,6 +129,32 @@ void cut_configure(struct cut *cut, int64_t interval_ms, size_t dirty_bytes_max,
 bool cut_running(const struct cut *cut)
 {
     return cut->phase != CUT_IDLE;
+}
+
+bool cut_writing(const struct cut *cut)
+{
+    return cut->phase == CUT_WRITING;
+}
+
+static size_t batch_bytes(const struct cut *cut)
+{
+    switch (cut->phase) {
+    case CUT_IDLE:
+    case CUT_FINISHING:
+        return 0;
+    case CUT_ENCODING:
+    case CUT_RESOLVING:
+        return cold_batch_bytes(cut->batch) + cut->chunk_bytes;
+    case CUT_WRITING:
+    case CUT_RETRYING:
+        return cut->batch_bytes; /* the batch is the flusher's */
+    }
+    return 0;
+}
+
+size_t cut_bytes(const struct cut *cut)
+{
+    return batch_bytes(cut) + cut->list_bytes;
 }
 
 void cut_request(struct cut *cut)
@@ -176,7 +204,8 @@ static void put_record(struct cut *cut, struct object *o, struct bytes record_ke
     buf_clear(&cut->encoded);
     string_encode(o, &cut->encoded);
     cold_batch_put(cut->batch, family, record_key, buf_bytes(&cut->encoded));
-    (void)string_chunked_take_dirty(o, take_chunk, cut);
+    if (string_chunked_take_dirty(o, take_chunk, cut) != 0)
+        string_chunked(o)->taken_epoch = cut->epoch;
 }
 
 static void count_disk(struct db *db, enum object_type type, bool has_expire, int by)
@@ -230,11 +259,10 @@ static void encode_object(struct cut *cut, struct cut_db *part, struct object *o
 
 static struct cut_db *part_of(struct cut *cut, const struct db *db)
 {
-    for (uint32_t i = 0; i < cut->part_count; i++)
-        if (cut->parts[i].db == db)
-            return &cut->parts[i];
-    CHECK(!"the database is part of the cut");
-    return NULL;
+    CHECK(db->cut_part < cut->part_count);
+    struct cut_db *part = &cut->parts[db->cut_part];
+    CHECK(part->db == db);
+    return part;
 }
 
 void cut_encode_now(struct cut *cut, struct db *db, struct object *o)
@@ -253,22 +281,20 @@ void cut_keep_tombstone(struct cut *cut, struct db *db, struct object *o)
     part->leaving.items[o->list_index] = NULL;
 }
 
-bool cut_resolved(struct cut *cut, struct db *db, const struct object *o, enum object_type type,
+void cut_resolved(struct cut *cut, struct db *db, const struct object *o, enum object_type type,
                   bool has_expire)
 {
-    if (cut->phase == CUT_IDLE || o->cut_epoch != cut->epoch)
-        return false;
     CHECK(cut->phase == CUT_ENCODING || cut->phase == CUT_RESOLVING);
+    CHECK(o->cut_epoch == cut->epoch);
     CHECK(cut->waiting > 0);
     cut->waiting--;
     count_disk(db, type, has_expire, -1);
     if (type == OBJECT_NONE || type == o->disk_type)
-        return true;
+        return;
     uint8_t *place = mem_alloc(record_key_bytes(o->key_len));
     size_t len = record_key_encode(db->id, o->position, object_key(o), place);
     cold_batch_delete(cut->batch, loader_family(type), bytes_make(place, len));
     mem_free(place);
-    return true;
 }
 
 /* ---- Index entries ----------------------------------------------------------------------------
@@ -311,6 +337,9 @@ static void put_index(struct cut *cut)
     buf_deinit(&cut->index_puts);
 }
 
+/* ---- What the reaper is to drop. --------------------------------------------------------------
+ */
+
 static void put_reap(struct cut *cut, enum meta_reap_kind kind, uint8_t type, uint64_t id)
 {
     uint8_t key[META_REAP_KEY_BYTES];
@@ -318,10 +347,31 @@ static void put_reap(struct cut *cut, enum meta_reap_kind kind, uint8_t type, ui
     cold_batch_put(cut->batch, FAMILY_META, bytes_make(key, sizeof(key)), bytes_make("", 0));
 }
 
+void cut_retire_object(struct cut *cut, enum object_type type, uint64_t object_id)
+{
+    CHECK(cut->phase == CUT_ENCODING || cut->phase == CUT_RESOLVING);
+    put_reap(cut, META_REAP_OBJECT, (uint8_t)type, object_id);
+}
+
+static void put_retired(struct cut *cut)
+{
+    struct keyspace *ks = cut->options.ks;
+    for (size_t i = 0; i < ks->retired_count; i++)
+        put_reap(cut, META_REAP_OBJECT, ks->retired[i].type, ks->retired[i].object_id);
+    for (size_t i = 0; i < ks->retired_db_count; i++)
+        put_reap(cut, META_REAP_DB, 0, ks->retired_dbs[i]);
+    for (size_t i = 0; i < ks->moved_count; i++)
+        cold_batch_delete(cut->batch, loader_family(ks->moved[i].type),
+                          buf_bytes(&ks->moved[i].old_record));
+    ks->retired_count = 0;
+    ks->retired_db_count = 0;
+    ks_forget_moved(ks);
+}
+
 /* ---- Phases -----------------------------------------------------------------------------------
  */
 
-static void start(struct cut *cut, int64_t now_ms)
+static void start(struct cut *cut)
 {
     struct keyspace *ks = cut->options.ks;
     CHECK(cut->phase == CUT_IDLE);
@@ -330,9 +380,11 @@ static void start(struct cut *cut, int64_t now_ms)
     cut->epoch = ks->applied_epoch + 1;
     ks->running_epoch = cut->epoch;
     cut->started_us = now_us();
-    cut->last_start_ms = now_ms;
+    cut->last_start_ms = cut->tick_ms;
     cut->requested = false;
+    cut->written = false;
     cut->waiting = 0;
+    cut->list_bytes = 0;
     if (cut->part_count != ks->db_count) {
         cut->parts = mem_realloc(cut->parts, ks->db_count * sizeof(*cut->parts));
         memset(cut->parts + cut->part_count, 0,
@@ -346,25 +398,21 @@ static void start(struct cut *cut, int64_t now_ms)
         emptied.live = 0;
         emptied.bytes = 0;
         part->db = ks->dbs[i];
-        part->number = i;
+        part->db->cut_part = i;
         part->pending = part->db->dirty;
         part->next = 0;
         part->leaving.count = 0;
         part->leaving.live = 0;
         part->db->dirty = emptied;
+        cut->list_bytes += part->pending.capacity * sizeof(*part->pending.items);
     }
     cut->part_next = 0;
     ks->dirty_bytes = 0;
     ks->dirty_state = ks->dirty_state == OBJECT_DIRTY_A ? OBJECT_DIRTY_B : OBJECT_DIRTY_A;
     cut->next_db_id = ks->next_db_id;
     cut->next_object_id = ks->next_object_id;
-    for (size_t i = 0; i < ks->retired_count; i++)
-        put_reap(cut, META_REAP_OBJECT, ks->retired[i].type, ks->retired[i].object_id);
-    for (size_t i = 0; i < ks->retired_db_count; i++)
-        put_reap(cut, META_REAP_DB, 0, ks->retired_dbs[i]);
-    ks->retired_count = 0;
-    ks->retired_db_count = 0;
     ks->dbs_changed = false;
+    put_retired(cut); /* before any object: a key may have been written again since */
     put_index(cut);
 }
 
@@ -419,15 +467,29 @@ static void put_state(struct cut *cut)
     meta_state_deinit(&state);
 }
 
+/* Log before data: waits until the journal is durable up to the cut's offset; `unordered`, until
+ * the system has it, so that it survives the end of the process. */
+static enum status wait_for_journal(struct cut *cut)
+{
+    struct journal *journal = cut->options.journal;
+    if (!cut->options.unordered)
+        return journal_wait_durable(journal, cut->offset, &cut->err);
+    const struct timespec pause = {.tv_nsec = WRITTEN_POLL_US * 1000};
+    while (journal_written(journal) < cut->offset) {
+        if (journal_failed(journal, &cut->err))
+            return cut->err.code;
+        (void)nanosleep(&pause, NULL);
+    }
+    return ST_OK;
+}
+
 /* The flusher's part. */
 static void run_write(struct job *job)
 {
     struct cut *cut = (struct cut *)(void *)job;
-    if (!cut->options.unordered) {
-        cut->status = journal_wait_durable(cut->options.journal, cut->offset, &cut->err);
-        if (cut->status != ST_OK)
-            return;
-    }
+    cut->status = wait_for_journal(cut);
+    if (cut->status != ST_OK)
+        return;
     for (size_t i = 0; i < cut->chunk_count; i++) {
         uint8_t key[RECORD_CHUNK_KEY_BYTES];
         record_chunk_key_encode(cut->chunks[i].object_id, cut->chunks[i].index, key);
@@ -437,20 +499,30 @@ static void run_write(struct job *job)
     }
     cut->chunk_count = 0;
     int64_t before_us = now_us();
-    cut->status = cold_write(cut->options.cold, cut->batch, cut->want_sync, &cut->err);
-    if (cut->status == ST_OK && cut->want_flush)
+    if (!cut->written)
+        cut->status = cold_write(cut->options.cold, cut->batch, cut->want_sync, &cut->err);
+    cut->written = cut->status == ST_OK;
+    if (cut->written && cut->want_flush)
         cut->status = cold_flush(cut->options.cold, &cut->err);
     cut->write_us = now_us() - before_us;
     if (cut->status == ST_OK)
         cold_batch_clear(cut->batch);
 }
 
-static void log_failure(struct cut *cut, const char *what)
+/* Logs the first of a row of failures. */
+static void note_failure(struct cut *cut, const struct err *err)
 {
+    cut->stats.failures++;
+    cut->stats.error = *err;
+    if (cut->stats.failed)
+        return;
+    cut->stats.failed = true;
     if (cut->options.log == NULL)
         return;
     char text[ERR_MESSAGE_BYTES_MAX + 128];
-    (void)snprintf(text, sizeof(text), "%s: %s", what, cut->err.message);
+    (void)snprintf(text, sizeof(text),
+                   "Bringing data to RocksDB failed, will be tried again until it succeeds: %s",
+                   err->message);
     cut->options.log(cut->options.log_arg, LOG_WARNING, text);
 }
 
@@ -460,17 +532,13 @@ static void done_write(struct job *job)
     struct keyspace *ks = cut->options.ks;
     CHECK(cut->phase == CUT_WRITING);
     if (cut->status != ST_OK) {
-        cut->stats.failures++;
-        cut->stats.error = cut->err;
-        if (!cut->stats.failed)
-            log_failure(cut, "Writing to RocksDB failed, will be tried again until it succeeds");
-        cut->stats.failed = true;
+        note_failure(cut, &cut->err);
         cut->phase = CUT_RETRYING;
-        cut->retry_at_ms = now_us() / 1000 + RETRY_MS;
+        cut->retry_at_us = now_us() + RETRY_MS * 1000;
         return;
     }
     if (cut->stats.failed && cut->options.log != NULL)
-        cut->options.log(cut->options.log_arg, LOG_NOTICE, "Writing to RocksDB works again");
+        cut->options.log(cut->options.log_arg, LOG_NOTICE, "Bringing data to RocksDB works again");
     cut->stats.failed = false;
     cut->stats.count++;
     cut->stats.bytes += cut->batch_bytes;
@@ -500,6 +568,18 @@ static void submit(struct cut *cut)
     executor_submit(cut->options.flusher, &cut->job);
 }
 
+/* Empties a list, and keeps its memory for the next cut unless that is much. */
+static void keep_list(struct object_list *list)
+{
+    if (list->capacity > KEPT_LIST_PLACES) {
+        mem_free(list->items);
+        *list = (struct object_list){0};
+    }
+    list->count = 0;
+    list->live = 0;
+    list->bytes = 0;
+}
+
 /* Lets applied tombstones go; true when done. */
 static bool finish_slice(struct cut *cut, int64_t deadline_us)
 {
@@ -517,21 +597,31 @@ static bool finish_slice(struct cut *cut, int64_t deadline_us)
             part->leaving.items[cut->finish_item] = NULL;
         }
     }
-    for (uint32_t i = 0; i < cut->part_count; i++)
-        cut->parts[i].leaving.count = 0;
+    for (uint32_t i = 0; i < cut->part_count; i++) {
+        keep_list(&cut->parts[i].leaving);
+        keep_list(&cut->parts[i].pending);
+    }
+    cut->list_bytes = 0;
     ks_release_parked(ks);
     return true;
 }
 
-static bool is_due(const struct cut *cut, int64_t now_ms)
+/* Whether a cut would change anything. */
+static bool has_work(const struct cut *cut)
 {
     const struct keyspace *ks = cut->options.ks;
-    uint64_t behind = journal_end(cut->options.journal) - cut->applied;
-    if (behind == 0 && cut->index_deletes.len == 0 && cut->index_puts.len == 0)
+    return journal_end(cut->options.journal) != cut->applied || ks->dirty_bytes != 0 ||
+           cut->index_deletes.len != 0 || cut->index_puts.len != 0 || ks->dbs_changed;
+}
+
+static bool is_due(const struct cut *cut)
+{
+    if (!has_work(cut))
         return false;
-    return cut->requested || ks->dirty_bytes >= cut->options.dirty_bytes_max ||
+    uint64_t behind = journal_end(cut->options.journal) - cut->applied;
+    return cut->requested || cut->options.ks->dirty_bytes >= cut->options.dirty_bytes_max ||
            behind >= cut->options.journal_bytes_max ||
-           now_ms - cut->last_start_ms >= cut->options.interval_ms;
+           cut->tick_ms - cut->last_start_ms >= cut->options.interval_ms;
 }
 
 /* One step of the phase that the main thread works on; false when there is nothing to do now. */
@@ -548,15 +638,19 @@ static bool step(struct cut *cut, int64_t deadline_us)
         cut->phase = CUT_RESOLVING;
         return true;
     case CUT_RESOLVING:
-        if (cut->waiting != 0)
+        if (cut->waiting != 0) {
+            struct err err;
+            if (!cut->stats.failed && loader_resolve_status(cut->options.ks->loader, &err) != ST_OK)
+                note_failure(cut, &err);
             return false;
+        }
         put_state(cut);
         cut->batch_bytes = cold_batch_bytes(cut->batch) + cut->chunk_bytes;
         cut->want_sync = cut->want_flush || cut->offset - cut->synced >= SYNC_JOURNAL_BYTES;
         submit(cut);
         return false;
     case CUT_RETRYING:
-        if (!cut->stopping && now_us() / 1000 < cut->retry_at_ms)
+        if (now_us() < cut->retry_at_us)
             return false;
         submit(cut);
         return false;
@@ -568,12 +662,13 @@ static bool step(struct cut *cut, int64_t deadline_us)
     return false;
 }
 
-bool cut_tick(struct cut *cut, int64_t now_ms, int64_t budget_us)
+bool cut_tick(struct cut *cut, int64_t mono_ms, int64_t budget_us)
 {
+    cut->tick_ms = mono_ms;
     if (cut->phase == CUT_IDLE) {
-        if (!is_due(cut, now_ms))
+        if (!is_due(cut))
             return false;
-        start(cut, now_ms);
+        start(cut);
     }
     int64_t deadline_us = now_us() + budget_us;
     bool more = true;
@@ -583,22 +678,27 @@ bool cut_tick(struct cut *cut, int64_t now_ms, int64_t budget_us)
     return more;
 }
 
-/* Drives the running cut to its end, waiting for the threads. */
+/* Drives the running cut to its end, waiting for the threads. What has failed is tried once more;
+ * if it fails again, says why and leaves it to cut_tick. */
 static enum status drive(struct cut *cut, struct err *err)
 {
+    struct loader *loader = cut->options.ks->loader;
+    cut->retry_at_us = 0;
+    loader_retry_resolves(loader);
     while (cut->phase != CUT_IDLE) {
-        if (cut->phase == CUT_RETRYING && cut->stats.failed) {
-            if (cut->stopping) {
-                if (err != NULL)
-                    *err = cut->err;
-                return cut->status;
-            }
+        if (step(cut, INT64_MAX) || cut->phase == CUT_IDLE)
+            continue;
+        completions_wait(cut->options.completions);
+        (void)completions_drain(cut->options.completions);
+        if (cut->phase == CUT_RETRYING) {
+            if (err != NULL)
+                *err = cut->err;
+            return cut->status;
         }
-        cut->stopping = true;
-        bool more = step(cut, INT64_MAX);
-        if (!more && cut->phase != CUT_IDLE) {
-            completions_wait(cut->options.completions);
-            (void)completions_drain(cut->options.completions);
+        if (cut->phase == CUT_RESOLVING) {
+            enum status st = loader_resolve_status(loader, err);
+            if (st != ST_OK)
+                return st;
         }
     }
     return ST_OK;
@@ -606,17 +706,13 @@ static enum status drive(struct cut *cut, struct err *err)
 
 enum status cut_run(struct cut *cut, bool flush, struct err *err)
 {
-    cut->stopping = false;
     enum status st = drive(cut, err);
-    if (st == ST_OK) {
-        struct keyspace *ks = cut->options.ks;
-        cut->stopping = false;
-        cut->want_flush = flush;
-        start(cut, ks->now_ms);
-        st = drive(cut, err);
-        cut->want_flush = false;
-    }
-    cut->stopping = false;
+    if (st != ST_OK || (!flush && !has_work(cut)))
+        return st;
+    start(cut);
+    cut->want_flush = flush;
+    st = drive(cut, err);
+    cut->want_flush = false;
     return st;
 }
 
@@ -635,8 +731,5 @@ void cut_read_stats(const struct cut *cut, struct cut_stats *out)
     out->offset = cut->applied;
     out->running = cut->phase != CUT_IDLE;
     out->dirty_bytes_max = cut->options.dirty_bytes_max;
-    out->batch_bytes = cut->phase == CUT_IDLE ? 0
-                       : cut->phase == CUT_ENCODING
-                           ? cold_batch_bytes(cut->batch) + cut->chunk_bytes
-                           : cut->batch_bytes;
+    out->batch_bytes = batch_bytes(cut);
 }

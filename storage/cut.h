@@ -45,20 +45,25 @@ struct cut_options {
 };
 
 struct cut *cut_create(const struct cut_options *options);
-/* No cut may be running. */
+/* Gives a running cut up; the flusher must not be at it (cut_writing). */
 void cut_destroy(struct cut *cut);
 void cut_configure(struct cut *cut, int64_t interval_ms, size_t dirty_bytes_max,
                    uint64_t journal_bytes_max, bool unordered);
 
 /* Once per tick: starts a cut when one is due and goes on with a running one for at most
- * `budget_us`. Returns true when there is more to do at once. */
-bool cut_tick(struct cut *cut, int64_t now_ms, int64_t budget_us);
+ * `budget_us`. Returns true when there is more to do at once. The clock is monotonic. */
+bool cut_tick(struct cut *cut, int64_t mono_ms, int64_t budget_us);
 /* Asks for a cut as soon as possible (memory pressure). */
 void cut_request(struct cut *cut);
-/* Finishes a running cut, makes another one up to the journal's end and waits for it. Never inside
- * ks_change_begin .. end. With `flush` RocksDB's memtables are written out too. */
+/* Finishes a running cut, makes another one up to the journal's end if there is anything in it, and
+ * waits for it. Never inside ks_change_begin .. end. With `flush` RocksDB's memtables are written
+ * out too. After a failure the cut goes on being tried, by cut_tick. */
 MUST_USE enum status cut_run(struct cut *cut, bool flush, struct err *err);
 bool cut_running(const struct cut *cut);
+/* The flusher has a job of the cut's. */
+bool cut_writing(const struct cut *cut);
+/* RAM that the running cut takes: its batch, its references, its lists. */
+size_t cut_bytes(const struct cut *cut);
 
 /* ---- For the keyspace. */
 
@@ -66,10 +71,11 @@ bool cut_running(const struct cut *cut);
 void cut_encode_now(struct cut *cut, struct db *db, struct object *o);
 /* A leaving tombstone stays: its key was written again. */
 void cut_keep_tombstone(struct cut *cut, struct db *db, struct object *o);
-/* A blind overwrite was resolved: the disk holds `type`. True if the running cut had encoded the
- * object already, and has now noted what must go. */
-bool cut_resolved(struct cut *cut, struct db *db, const struct object *o, enum object_type type,
+/* A blind overwrite that the running cut has encoded was resolved: the disk holds `type`. */
+void cut_resolved(struct cut *cut, struct db *db, const struct object *o, enum object_type type,
                   bool has_expire);
+/* The running cut replaces the record of a large object: its elements go with it. */
+void cut_retire_object(struct cut *cut, enum object_type type, uint64_t object_id);
 
 /* ---- For the expiry index: entries to be written or removed with the next cut. */
 void cut_index_put(struct cut *cut, struct bytes expires_key);

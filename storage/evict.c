@@ -13,7 +13,9 @@
 #define PROBATION_SHARE      10 /* newly loaded keys may be 1 / this many of all resident ones */
 #define ROUNDS_PER_LOOK      16 /* between looks at the clock */
 #define SAME_POSITION_MAX    8
-#define FRUITLESS_ROUNDS_MAX 64 /* then everything near is dirty: wait for the cut */
+#define FRUITLESS_ROUNDS_MAX 64   /* then everything near is dirty: wait for the cut */
+#define PROBATION_ITEMS_MIN  1024 /* a power of two */
+#define PROBATION_POPS_MAX   64   /* in one round */
 #define LARGE_DROP_BYTES     ((size_t)1 << 20)
 
 struct probation_entry {
@@ -45,10 +47,37 @@ void probation_destroy(struct probation *probation)
     mem_free(probation);
 }
 
-void probation_push(struct probation *probation, const struct db *db, const struct object *o)
+static uint64_t resident_count(const struct keyspace *ks)
 {
-    if (probation->count == probation->capacity) {
-        size_t capacity = probation->capacity == 0 ? 1024 : probation->capacity * 2;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        total += ks->dbs[i]->resident;
+    return total;
+}
+
+static struct probation_entry probation_pop(struct probation *probation)
+{
+    struct probation_entry entry = probation->items[probation->first];
+    probation->first = (probation->first + 1) & (probation->capacity - 1);
+    probation->count--;
+    return entry;
+}
+
+size_t probation_bytes(const struct probation *probation)
+{
+    return probation == NULL ? 0 : probation->capacity * sizeof(*probation->items);
+}
+
+void probation_push(struct keyspace *ks, const struct db *db, const struct object *o)
+{
+    struct probation *probation = ks->probation;
+    if (probation == NULL)
+        return;
+    bool full = probation->count == probation->capacity;
+    if (full && probation->count != 0 && probation->count >= resident_count(ks)) {
+        (void)probation_pop(probation); /* most entries are out of date: no need for more room */
+    } else if (full) {
+        size_t capacity = probation->capacity == 0 ? PROBATION_ITEMS_MIN : probation->capacity * 2;
         struct probation_entry *items = mem_alloc(capacity * sizeof(*items));
         for (size_t i = 0; i < probation->count; i++)
             items[i] = probation->items[(probation->first + i) & (probation->capacity - 1)];
@@ -59,14 +88,6 @@ void probation_push(struct probation *probation, const struct db *db, const stru
     }
     size_t at = (probation->first + probation->count++) & (probation->capacity - 1);
     probation->items[at] = (struct probation_entry){.position = o->position, .db_id = db->id};
-}
-
-static struct probation_entry probation_pop(struct probation *probation)
-{
-    struct probation_entry entry = probation->items[probation->first];
-    probation->first = (probation->first + 1) & (probation->capacity - 1);
-    probation->count--;
-    return entry;
 }
 
 static int64_t now_us(void)
@@ -97,9 +118,7 @@ void evict_configure(struct evict *evict, const struct evict_options *options)
 
 size_t evict_used_bytes(const struct evict *evict)
 {
-    struct cut_stats cut;
-    cut_read_stats(evict->options.cut, &cut);
-    return ks_bytes(evict->options.ks) + cut.batch_bytes;
+    return ks_bytes(evict->options.ks) + cut_bytes(evict->options.cut);
 }
 
 /* ---- Victims ----------------------------------------------------------------------------------
@@ -118,7 +137,7 @@ static bool drop_pieces(struct evict *evict, struct db *db, struct object *o)
 {
     struct keyspace *ks = evict->options.ks;
     if (o->encoding != ENCODING_CHUNKED || o->type != OBJECT_STRING ||
-        o->cut_epoch > ks->applied_epoch || loader_is_loading(ks->loader, db, o))
+        string_chunked(o)->taken_epoch > ks->applied_epoch || loader_is_loading(ks->loader, db, o))
         return false;
     size_t freed = string_chunked_drop_clean(o, LARGE_DROP_BYTES);
     db->object_bytes -= freed;
@@ -201,7 +220,7 @@ static bool evict_sampled(struct evict *evict)
 static bool evict_probation(struct evict *evict)
 {
     struct keyspace *ks = evict->options.ks;
-    while (ks->probation->count != 0) {
+    for (uint32_t n = 0; n < PROBATION_POPS_MAX && ks->probation->count != 0; n++) {
         struct probation_entry entry = probation_pop(ks->probation);
         struct db *db = ks_db_by_id(ks, entry.db_id);
         if (db == NULL)
@@ -217,14 +236,6 @@ static bool evict_probation(struct evict *evict)
         }
     }
     return false;
-}
-
-static uint64_t resident_count(const struct keyspace *ks)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < ks->db_count; i++)
-        total += ks->dbs[i]->resident;
-    return total;
 }
 
 static bool evict_one(struct evict *evict)

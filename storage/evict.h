@@ -20,7 +20,8 @@ struct probation;
 /* ---- For the keyspace: a newly loaded object. */
 struct probation *probation_create(void);
 void probation_destroy(struct probation *probation);
-void probation_push(struct probation *probation, const struct db *db, const struct object *o);
+void probation_push(struct keyspace *ks, const struct db *db, const struct object *o);
+size_t probation_bytes(const struct probation *probation);
 
 struct evict_options {
     struct keyspace *ks;

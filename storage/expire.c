@@ -15,6 +15,7 @@
 #define HINTS_MAX         ((size_t)16 << 20) /* beyond, the disk's index and lookups must do */
 #define INDEX_BATCH       256                /* entries read at once */
 #define INDEX_PERIOD_MS   100                /* between reads when nothing is due */
+#define STALE_PERIOD_MS   10000              /* while no key on disk has an expiry: old entries */
 #define SAME_POSITION_MAX 8
 
 /* ---- Hints in RAM: a binary heap by time. -----------------------------------------------------
@@ -42,6 +43,11 @@ void expire_hints_destroy(struct expire_hints *hints)
         return;
     mem_free(hints->items);
     mem_free(hints);
+}
+
+size_t expire_hints_bytes(const struct expire_hints *hints)
+{
+    return hints->capacity * sizeof(*hints->items);
 }
 
 static void hints_push(struct expire_hints *hints, struct hint hint)
@@ -106,7 +112,7 @@ struct expire {
     bool paused;
     bool busy; /* the job is under way */
     bool more; /* the last read found a full batch */
-    int64_t next_read_ms;
+    int64_t last_read_ms;
     struct buf seek; /* expires key where the next read begins */
     /* the job's request and result */
     int64_t read_now_ms;
@@ -169,12 +175,14 @@ static uint32_t db_number(const struct keyspace *ks, const struct db *db)
     return 0;
 }
 
-static void expire_object(struct expire *expire, struct db *db, struct object *o, int64_t now_ms)
+/* False if the key is still there. */
+static bool expire_object(struct expire *expire, struct db *db, struct object *o, int64_t now_ms)
 {
     struct keyspace *ks = expire->options.ks;
     expire->stats.lateness_ms_last = now_ms - o->expire_at_ms;
     if (expire->stats.lateness_ms_last > expire->stats.lateness_ms_max)
         expire->stats.lateness_ms_max = expire->stats.lateness_ms_last;
+    int64_t expire_at_ms = o->expire_at_ms;
     struct buf key = {0}; /* the object may go before the callback is done with its key */
     buf_append_bytes(&key, object_key(o));
     struct keyref ref = {.key = buf_bytes(&key),
@@ -183,7 +191,10 @@ static void expire_object(struct expire *expire, struct db *db, struct object *o
                          .object = o,
                          .generation = ks->generation};
     expire->options.expired(expire->options.arg, db_number(ks, db), &ref);
+    const struct object *left = table_find(db->table, ref.position, ref.key);
+    bool gone = left == NULL || !object_is_live(left) || left->expire_at_ms != expire_at_ms;
     buf_deinit(&key);
+    return gone;
 }
 
 static void expire_hinted(struct expire *expire, const struct hint *hint, int64_t now_ms)
@@ -198,8 +209,12 @@ static void expire_hinted(struct expire *expire, const struct hint *hint, int64_
         if (!object_is_live(found[i]) || !object_has_expire(found[i]))
             continue;
         if (found[i]->expire_at_ms <= now_ms) {
-            expire->stats.from_ram++;
-            expire_object(expire, db, found[i], now_ms);
+            if (expire_object(expire, db, found[i], now_ms))
+                expire->stats.from_ram++;
+            else
+                hints_push(ks->hints, (struct hint){.when_ms = now_ms + INDEX_PERIOD_MS,
+                                                    .position = hint->position,
+                                                    .db_id = hint->db_id});
             return; /* the others have hints of their own */
         }
     }
@@ -291,6 +306,8 @@ static bool handle_entry(struct expire *expire, const struct index_entry *entry,
             return false; /* the disk has moved on since the record was read */
         if (entry->status == ST_OK)
             expire_at_ms = entry->expire_at_ms;
+        if (expire_at_ms > expire->read_now_ms && expire_at_ms <= now_ms)
+            return false; /* was not due when it was read */
     }
     if (expire_at_ms == OBJECT_NO_EXPIRE) {
         expire->stats.stale++;
@@ -308,8 +325,9 @@ static bool handle_entry(struct expire *expire, const struct index_entry *entry,
             expire->stats.read_errors++;
             return true;
         }
+        if (!expire_object(expire, db, o, now_ms))
+            return false;
         expire->stats.from_disk++;
-        expire_object(expire, db, o, now_ms);
     }
     if (expire_at_ms != when_ms || expire_at_ms <= now_ms)
         cut_index_delete(expire->options.cut, expires_key);
@@ -323,7 +341,7 @@ static void done_read(struct job *job)
     expire->more = expire->entry_count == INDEX_BATCH && !expire->failed;
     if (expire->failed)
         expire->stats.read_errors++;
-    for (uint32_t i = 0; i < expire->entry_count; i++) {
+    for (uint32_t i = 0; i < expire->entry_count && expire->active; i++) {
         const struct index_entry *entry = &expire->entries[i];
         if (!handle_entry(expire, entry, expire->options.ks->now_ms)) {
             buf_clear(&expire->seek); /* begin with this one again */
@@ -343,7 +361,7 @@ static void start_read(struct expire *expire, int64_t now_ms)
 {
     struct keyspace *ks = expire->options.ks;
     expire->busy = true;
-    expire->next_read_ms = now_ms + INDEX_PERIOD_MS;
+    expire->last_read_ms = now_ms;
     expire->read_now_ms = now_ms;
     expire->epoch = ks->applied_epoch;
     expire->families = 0;
@@ -364,6 +382,18 @@ static void notice_cuts(struct expire *expire)
         buf_clear(&expire->seek);
 }
 
+static bool read_is_due(const struct expire *expire, int64_t now_ms)
+{
+    int64_t elapsed_ms = now_ms - expire->last_read_ms;
+    if (elapsed_ms < 0 || elapsed_ms >= STALE_PERIOD_MS) /* or the clock was set back */
+        return true;
+    const struct keyspace *ks = expire->options.ks;
+    uint64_t disk_expires = 0;
+    for (uint32_t i = 0; i < ks->db_count && elapsed_ms >= INDEX_PERIOD_MS; i++)
+        disk_expires += ks->dbs[i]->disk_expires;
+    return disk_expires != 0;
+}
+
 bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us)
 {
     if (!expire->active || expire->paused)
@@ -377,15 +407,9 @@ bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us)
         if (++count % 16 == 0 && now_us() >= deadline_us)
             return true;
     }
-    if (!expire->busy && (expire->more || now_ms >= expire->next_read_ms)) {
+    if (!expire->busy && (expire->more || read_is_due(expire, now_ms))) {
         notice_cuts(expire);
-        uint64_t disk_expires = 0;
-        for (uint32_t i = 0; i < expire->options.ks->db_count; i++)
-            disk_expires += expire->options.ks->dbs[i]->disk_expires;
-        if (disk_expires != 0)
-            start_read(expire, now_ms);
-        else
-            expire->next_read_ms = now_ms + INDEX_PERIOD_MS;
+        start_read(expire, now_ms);
     }
     return false;
 }

@@ -24,6 +24,7 @@ struct expire_hints;
 /* ---- For the keyspace. */
 struct expire_hints *expire_hints_create(void);
 void expire_hints_destroy(struct expire_hints *hints);
+size_t expire_hints_bytes(const struct expire_hints *hints);
 /* An object's deadline was set, or moved to earlier. */
 void expire_hint(struct keyspace *ks, struct db *db, const struct object *o);
 
@@ -33,7 +34,8 @@ struct expire_options {
     struct cold *cold;
     struct cut *cut;
     struct executor *executor;
-    /* Deletes the live, expired object of `ref` (resident) in database `number`. */
+    /* Deletes the live, expired object of `ref` (resident) in database `number`. If it leaves it,
+     * it is called again later. */
     void (*expired)(void *arg, uint32_t number, struct keyref *ref);
     void *arg;
 };

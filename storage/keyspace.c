@@ -140,6 +140,8 @@ void ks_destroy_keyspace(struct keyspace *ks)
     mem_free(ks->retired);
     mem_free(ks->retired_dbs);
     mem_free(ks->parked);
+    ks_forget_moved(ks);
+    mem_free(ks->moved);
     expire_hints_destroy(ks->hints);
     mem_free(ks);
 }
@@ -161,6 +163,15 @@ struct db *ks_db_by_id(struct keyspace *ks, uint32_t id)
         if (ks->dbs[i]->id == id)
             return ks->dbs[i];
     return NULL;
+}
+
+struct db *ks_db_by_id_or_parked(struct keyspace *ks, uint32_t id)
+{
+    struct db *db = ks_db_by_id(ks, id);
+    for (size_t i = 0; i < ks->parked_count && db == NULL; i++)
+        if (ks->parked[i]->id == id)
+            db = ks->parked[i];
+    return db;
 }
 
 /* ---- Lookups ----------------------------------------------------------------------------------
@@ -235,7 +246,7 @@ size_t ks_bytes(const struct keyspace *ks)
             bytes += table_bytes(db->table);
         bytes += db->dirty.capacity * sizeof(*db->dirty.items);
     }
-    return bytes;
+    return bytes + expire_hints_bytes(ks->hints) + probation_bytes(ks->probation);
 }
 
 size_t ks_dirty_bytes(const struct keyspace *ks)
@@ -264,8 +275,7 @@ static void add_dirty_bytes(struct keyspace *ks, struct db *db, size_t bytes)
 
 static void sub_dirty_bytes(struct keyspace *ks, struct db *db, size_t bytes)
 {
-    if (bytes > db->dirty.bytes)
-        bytes = db->dirty.bytes;
+    DCHECK(bytes <= db->dirty.bytes);
     db->dirty.bytes -= bytes;
     ks->dirty_bytes -= bytes;
 }
@@ -351,7 +361,7 @@ static void release_value(struct keyspace *ks, struct db *db, struct object *o)
     sub_dirty_bytes(ks, db, dirty_value_bytes(o));
     if (o->encoding > ENCODING_INLINE) {
         sub_object_bytes(ks, db, object_value_bytes(o));
-        if (o->large)
+        if (o->large && object_large_is_stored(o))
             ks_retire_object(ks, o->type, object_large_id(o));
         free_value(ks, o);
     }
@@ -378,10 +388,10 @@ static struct object *fit_allocation(struct keyspace *ks, struct keyref *ref, st
     size_t have = mem_usable_size(o);
     if (__builtin_expect(wanted <= have && (wanted >= have / 2 || have <= 96), 1))
         return o;
+    CHECK(o->state == ks->dirty_state);
     struct object *moved = mem_realloc(o, wanted);
     sub_object_bytes(ks, ref->db, have);
     add_object_bytes(ks, ref->db, mem_usable_size(moved));
-    CHECK(moved->state == ks->dirty_state);
     if (moved == o)
         return o;
     table_replace(ref->db->table, o, moved);
@@ -533,12 +543,41 @@ void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t
     }
 }
 
+static void note_moved(struct keyspace *ks, const struct db *from, const struct db *to,
+                       const struct object *o)
+{
+    uint64_t object_id = object_large_id(o);
+    for (size_t i = 0; i < ks->moved_count; i++)
+        if (ks->moved[i].object_id == object_id)
+            ks->moved[i].db_id = to->id;
+    if (ks->moved_count == ks->moved_capacity) {
+        ks->moved_capacity = ks->moved_capacity == 0 ? 16 : ks->moved_capacity * 2;
+        ks->moved = mem_realloc(ks->moved, ks->moved_capacity * sizeof(*ks->moved));
+    }
+    struct moved_object *moved = &ks->moved[ks->moved_count++];
+    *moved = (struct moved_object){.object_id = object_id, .db_id = to->id, .type = o->type};
+    size_t len = record_key_bytes(o->key_len);
+    (void)record_key_encode(from->id, o->position, object_key(o),
+                            buf_reserve(&moved->old_record, len));
+    moved->old_record.len = len;
+}
+
+void ks_forget_moved(struct keyspace *ks)
+{
+    for (size_t i = 0; i < ks->moved_count; i++)
+        buf_deinit(&ks->moved[i].old_record);
+    ks->moved_count = 0;
+}
+
 void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
 {
     struct object *source = ks_lookup(ks, from);
     CHECK(source != NULL);
     CHECK(object_is_live(source));
+    CHECK(ks_lookup(ks, to) != source);
     make_dirty(ks, from->db, source);
+    if (source->large && from->db != to->db && object_large_is_stored(source))
+        note_moved(ks, from->db, to->db, source);
     struct string_plan plan;
     string_plan_like(source, &plan);
     struct object *target = make_object(ks, to, source->type, plan.inline_len);
@@ -559,6 +598,7 @@ struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *
     struct object *source = ks_lookup(ks, from);
     CHECK(source != NULL);
     CHECK(object_is_live(source));
+    CHECK(ks_lookup(ks, to) != source);
     struct string_plan plan;
     string_plan_like(source, &plan);
     struct object *target = make_object(ks, to, source->type, plan.inline_len);
@@ -602,8 +642,9 @@ static void retire_db(struct keyspace *ks, uint32_t id)
     ks->retired_dbs[ks->retired_db_count++] = id;
 }
 
-/* The elements of resident large objects are not under the database's id: retire them one by one.
- * Those of cold large objects are found by the flusher, from the records it drops. */
+/* The elements of large objects are found by the reaper, from the records it drops. Objects that
+ * have none there yet have no elements either, but for moved ones. A running cut, up to the last of
+ * its tombstones, needs the objects: its offset lies before the flush. */
 void ks_flush_db(struct keyspace *ks, uint32_t number)
 {
     struct db *old = ks_db(ks, number);
@@ -619,11 +660,15 @@ void ks_flush_db(struct keyspace *ks, uint32_t number)
     old->dirty.count = 0;
     old->dirty.live = 0;
     ks->generation++;
-    if (old->on_disk)
+    for (size_t i = 0; i < ks->moved_count; i++)
+        if (ks->moved[i].db_id == old->id)
+            ks_retire_object(ks, ks->moved[i].type, ks->moved[i].object_id);
+    bool in_cut = ks->cut != NULL && cut_running(ks->cut);
+    if (old->on_disk || in_cut)
         retire_db(ks, old->id);
     old->parked = true;
     park(ks, old);
-    if (ks->running_epoch == ks->applied_epoch)
+    if (!in_cut)
         ks_release_parked(ks);
 }
 
@@ -638,6 +683,19 @@ void ks_swap_db(struct keyspace *ks, uint32_t a, uint32_t b)
 
 /* ---- Between RAM and disk ---------------------------------------------------------------------
  */
+
+/* A key is not cold any more. Should the directory's counters be wrong, they are not made worse. */
+static void uncount_cold(struct db *db, enum object_type type, bool has_expire)
+{
+    DCHECK(db->cold[type] != 0);
+    if (db->cold[type] != 0) {
+        db->cold[type]--;
+        db->cold_count--;
+    }
+    DCHECK(!has_expire || db->cold_expires != 0);
+    if (has_expire && db->cold_expires != 0)
+        db->cold_expires--;
+}
 
 enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type, uint64_t position,
                        struct bytes key, struct bytes value, struct object **out, struct err *err)
@@ -672,19 +730,11 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
         ks_touch_lfu(ks, o);
     table_insert(db->table, o);
     add_object_bytes(ks, db, ks_object_bytes(o));
-    if (ks->probation != NULL)
-        probation_push(ks->probation, db, o);
+    probation_push(ks, db, o);
     ks->generation++;
     db->resident++;
-    if (db->cold[type] != 0) {
-        db->cold[type]--;
-        db->cold_count--;
-    }
-    if (header.has_expire) {
-        db->resident_expires++;
-        if (db->cold_expires != 0)
-            db->cold_expires--;
-    }
+    db->resident_expires += header.has_expire;
+    uncount_cold(db, type, header.has_expire);
     *out = o;
     return ST_OK;
 }
@@ -695,18 +745,20 @@ void ks_resolve(struct keyspace *ks, struct db *db, struct object *o, enum objec
     CHECK(o->unresolved);
     o->unresolved = 0;
     db->unresolved--;
-    if (type != OBJECT_NONE) {
-        CHECK(db->cold[type] != 0);
-        db->cold[type]--;
-        db->cold_count--;
-        if (has_expire && db->cold_expires != 0)
-            db->cold_expires--;
-        if (large)
-            ks_retire_object(ks, type, object_id);
+    if (type != OBJECT_NONE)
+        uncount_cold(db, type, has_expire);
+    bool encoded = o->cut_epoch > ks->applied_epoch;
+    bool pending =
+        o->state != ks->dirty_state && o->state != OBJECT_CLEAN && o->state != OBJECT_LEAVING;
+    if (large &&
+        (encoded || pending)) /* the running cut replaces the record, so it drops the rest */
+        cut_retire_object(ks->cut, type, object_id);
+    else if (large)
+        ks_retire_object(ks, type, object_id);
+    if (encoded) { /* disk_type is what the running cut will leave */
+        cut_resolved(ks->cut, db, o, type, has_expire);
+        return;
     }
-    if (o->cut_epoch > ks->applied_epoch && ks->cut != NULL &&
-        cut_resolved(ks->cut, db, o, type, has_expire))
-        return; /* the running cut has encoded it already: disk_type is what it will leave */
     o->disk_type = (uint8_t)type;
     o->disk_expire = has_expire;
 }
@@ -741,6 +793,7 @@ void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o)
     CHECK(!object_is_live(o));
     CHECK(o->state == OBJECT_LEAVING);
     CHECK(!o->unresolved);
+    loader_forget(ks->loader, db, o);
     drop_object(ks, db, o);
 }
 

@@ -62,6 +62,7 @@ struct db {
     uint64_t disk[OBJECT_TYPE_COUNT]; /* records on disk once the last cut is applied */
     uint64_t disk_expires;            /* of these, with expiry */
     int64_t ttl_ms_average;           /* running estimate by the active expiry cycle, for INFO */
+    uint32_t cut_part;                /* place among the running cut's databases (cut.c) */
     struct object_list dirty;
 };
 
@@ -138,10 +139,10 @@ void ks_delete(struct keyspace *ks, struct keyref *ref);
 /* Sets (or with OBJECT_NO_EXPIRE clears) the expiry of a live object. */
 void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t expire_at_ms);
 /* Moves a live object's value and expiry to another key (and database), replacing what it holds;
- * O(1) whatever the size. */
+ * O(1) whatever the size. The two must differ. */
 void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to);
 /* Copies a live object, all of which is in RAM, with its expiry to another key, replacing what that
- * holds. Large values share their pieces until one of the two changes. */
+ * holds. Large values share their pieces until one of the two changes. The two must differ. */
 struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *to);
 /* Empties a database in O(1): it gets a new id, the old one's data goes in the background. */
 void ks_flush_db(struct keyspace *ks, uint32_t number);
@@ -185,7 +186,7 @@ static inline uint32_t ks_idle_seconds(const struct keyspace *ks, const struct o
 uint8_t ks_frequency(const struct keyspace *ks, const struct object *o);
 /* Bytes of RAM that an object takes (allocator's sizes), O(1) for all types. */
 size_t ks_object_bytes(const struct object *o);
-/* Bytes of all objects and tables. */
+/* Bytes of all objects, tables, lists and hints. */
 size_t ks_bytes(const struct keyspace *ks);
 size_t ks_dirty_bytes(const struct keyspace *ks);
 

@@ -20,6 +20,8 @@
 #define CHUNKS_PER_LOAD       64
 #define QUEUED_LOADS_MAX      64 /* submitted at once, without waiting for the tick's end */
 #define RESOLVE_BATCH_ENTRIES 128
+#define RESOLVE_BATCH_BYTES   ((size_t)1 << 20) /* of keys */
+#define RESOLVE_RETRY_US      1000000
 #define LATENCY_BUCKETS       128 /* 4 per power of two of microseconds */
 #define LATENCY_SAMPLES_MAX   100000
 #define CACHE_TRIAL_PERIOD    64 /* one inline cache read in so many while they seldom hit */
@@ -35,6 +37,8 @@ struct load {
     struct load_wait **waiters; /* owned vector */
     uint32_t waiter_count, waiter_capacity;
     int64_t started_us;
+    bool overtaken;       /* a tombstone of the key has left the table: it is absent */
+    uint32_t taken_epoch; /* of the value whose chunks are read, when the load began */
 
     /* the request */
     uint32_t db_id;
@@ -68,8 +72,10 @@ struct resolve_entry {
 struct resolve_batch {
     struct job job;
     struct loader *loader;
+    struct resolve_batch *next; /* of those that failed */
     uint32_t count;
     uint32_t families;
+    struct err err; /* of the last entry that could not be read */
     struct buf keys;
     struct resolve_entry entries[RESOLVE_BATCH_ENTRIES];
 };
@@ -81,10 +87,13 @@ struct loader {
     struct executor *resolver;
     struct load *buckets[BUCKET_COUNT];
     size_t load_count;                       /* in the index */
-    struct resolve_batch *filling;           /* not submitted yet */
     struct job *queued_first, **queued_last; /* loads not submitted yet */
     size_t queued_count;
-    size_t resolving;         /* entries on their way */
+    struct resolve_batch *filling; /* not submitted yet */
+    struct resolve_batch *failed;  /* what could not be read, to be tried again */
+    int64_t retry_at_us;
+    size_t resolving;         /* entries in all batches */
+    size_t resolve_jobs;      /* under way */
     struct load_wait **ready; /* waits whose callback is due */
     size_t ready_count, ready_capacity;
     uint32_t cache_hit_ratio; /* of inline cache reads, in 1/1024, smoothed */
@@ -136,11 +145,24 @@ struct loader *loader_create(const struct loader_options *options)
     return loader;
 }
 
+static void destroy_batch(struct resolve_batch *batch)
+{
+    buf_deinit(&batch->keys);
+    mem_free(batch);
+}
+
 void loader_destroy(struct loader *loader)
 {
     if (loader == NULL)
         return;
     CHECK(loader_idle(loader));
+    if (loader->filling != NULL)
+        destroy_batch(loader->filling);
+    while (loader->failed != NULL) {
+        struct resolve_batch *batch = loader->failed;
+        loader->failed = batch->next;
+        destroy_batch(batch);
+    }
     mem_free(loader->ready);
     mem_free(loader);
 }
@@ -389,6 +411,8 @@ static void done_record_load(struct job *job)
     if (db == NULL || table_find(db->table, load->position, load->key) != NULL) {
         loader->stats.discarded++;
         load->state = LOAD_PRESENT;
+    } else if (load->overtaken) {
+        loader->stats.discarded++;
     } else if (load->status == ST_OK) {
         struct object *o = NULL;
         load->status = ks_install(loader->ks, db, load->type, load->position, load->key,
@@ -574,8 +598,10 @@ static void done_chunk_load(struct job *job)
     load->state = LOAD_PRESENT;
     struct db *db = ks_db_by_id(loader->ks, load->db_id);
     struct object *o = db == NULL ? NULL : table_find(db->table, load->position, load->key);
+    /* Chunks that a cut took meanwhile may be cold again, with newer elements than were read. */
     if (load->status == ST_OK && o != NULL && o->encoding == ENCODING_CHUNKED &&
-        string_object_id(o) == load->object_id)
+        string_object_id(o) == load->object_id &&
+        string_chunked(o)->taken_epoch == load->taken_epoch)
         load->status = install_chunks(loader->ks, db, o, load->chunks, load->chunk_count,
                                       load->chunk_results, &load->err);
     else if (load->status == ST_OK)
@@ -604,6 +630,7 @@ enum loader_answer loader_want_chunks(struct loader *loader, struct load_wait *w
         load->chunk_count = (uint32_t)count;
         load->chunk_results = mem_calloc(count, sizeof(*load->chunk_results));
         load->object_id = string_object_id(o);
+        load->taken_epoch = string_chunked(o)->taken_epoch;
         memcpy(load->chunks, missing + at, count * sizeof(*missing));
         load->started_us = now_us();
         load->job.run = run_chunk_load;
@@ -640,13 +667,18 @@ enum status loader_read_chunks_now(struct loader *loader, struct db *db, struct 
  */
 
 /* Takes from a record what the keyspace must know of it. */
-static void note_record(struct resolve_entry *entry, enum object_type type, struct bytes value)
+static void note_record(struct resolve_entry *entry, enum object_type type, struct bytes value,
+                        struct err *err)
 {
     struct record_header header;
     struct bytes payload;
     entry->status = record_header_decode(value, &header, &payload);
-    if (entry->status != ST_OK)
+    if (entry->status != ST_OK) {
+        (void)err_set(err, entry->status,
+                      "record of a %s key in database id %u is damaged (%zu bytes)",
+                      object_type_name(type), entry->db_id, value.len);
         return;
+    }
     entry->type = type;
     entry->has_expire = header.has_expire;
     entry->large = header.large;
@@ -672,12 +704,13 @@ static void resolve_family(struct resolve_batch *batch, enum object_type type)
     if (count == 0)
         return;
     memset(results, 0, sizeof(results));
-    (void)cold_get_batch(batch->loader->cold, loader_family(type), count, keys, results, NULL);
+    (void)cold_get_batch(batch->loader->cold, loader_family(type), count, keys, results,
+                         &batch->err);
     for (size_t i = 0; i < count; i++) {
         struct resolve_entry *entry = &batch->entries[places[i]];
         entry->status = results[i].status;
         if (entry->status == ST_OK)
-            note_record(entry, type, results[i].value);
+            note_record(entry, type, results[i].value, &batch->err);
     }
     cold_results_release(results, count);
 }
@@ -703,38 +736,70 @@ static void done_resolve(struct job *job)
 {
     struct resolve_batch *batch = (struct resolve_batch *)(void *)job;
     struct loader *loader = batch->loader;
+    uint32_t kept = 0;
+    loader->resolve_jobs--;
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct resolve_entry *entry = &batch->entries[i];
+        struct db *db = ks_db_by_id_or_parked(loader->ks, entry->db_id);
+        if (entry->status != ST_OK && db != NULL) {
+            loader->stats.errors++;
+            batch->entries[kept++] = *entry;
+            continue;
+        }
         loader->resolving--;
-        struct db *db = ks_db_by_id(loader->ks, entry->db_id);
         if (db == NULL)
-            continue; /* the database was emptied */
+            continue; /* the database was emptied, and no cut needs it */
         struct bytes key = bytes_make(batch->keys.data + entry->key_off + RECORD_KEY_PREFIX_BYTES,
                                       entry->key_len - RECORD_KEY_PREFIX_BYTES);
         struct object *o = table_find(db->table, entry->position, key);
         CHECK(o != NULL); /* an unresolved object does not leave the table */
-        if (entry->status != ST_OK) {
-            loader->stats.errors++;
-            o->unresolved = 0;
-            db->unresolved--;
-            loader_resolve(loader, db, o); /* again: the cut waits for it */
-            continue;
-        }
         loader->stats.resolved++;
         ks_resolve(loader->ks, db, o, entry->type, entry->has_expire, entry->large,
                    entry->object_id);
     }
-    buf_deinit(&batch->keys);
-    mem_free(batch);
+    if (kept == 0) {
+        destroy_batch(batch);
+        return;
+    }
+    batch->count = kept;
+    batch->next = loader->failed;
+    loader->failed = batch;
+    loader->retry_at_us = now_us() + RESOLVE_RETRY_US;
+}
+
+static void submit_batch(struct loader *loader, struct resolve_batch *batch)
+{
+    loader->resolve_jobs++;
+    executor_submit(loader->resolver, &batch->job);
+}
+
+void loader_retry_resolves(struct loader *loader)
+{
+    while (loader->failed != NULL) {
+        struct resolve_batch *batch = loader->failed;
+        loader->failed = batch->next;
+        submit_batch(loader, batch);
+    }
 }
 
 static void submit_resolves(struct loader *loader)
 {
+    if (loader->failed != NULL && now_us() >= loader->retry_at_us)
+        loader_retry_resolves(loader);
     struct resolve_batch *batch = loader->filling;
     if (batch == NULL)
         return;
     loader->filling = NULL;
-    executor_submit(loader->resolver, &batch->job);
+    submit_batch(loader, batch);
+}
+
+enum status loader_resolve_status(const struct loader *loader, struct err *err)
+{
+    if (loader->failed == NULL)
+        return ST_OK;
+    if (err != NULL)
+        *err = loader->failed->err;
+    return loader->failed->err.code;
 }
 
 void loader_submit(struct loader *loader)
@@ -769,13 +834,28 @@ void loader_resolve(struct loader *loader, struct db *db, struct object *o)
     o->unresolved = 1;
     db->unresolved++;
     loader->resolving++;
-    if (batch->count == RESOLVE_BATCH_ENTRIES || batch->keys.len > (1 << 20))
-        submit_resolves(loader);
+    if (batch->count == RESOLVE_BATCH_ENTRIES || batch->keys.len > RESOLVE_BATCH_BYTES) {
+        loader->filling = NULL;
+        submit_batch(loader, batch);
+    }
 }
 
 size_t loader_resolving(const struct loader *loader)
 {
     return loader->resolving;
+}
+
+void loader_forget(struct loader *loader, const struct db *db, const struct object *o)
+{
+    if (loader == NULL || loader->load_count == 0)
+        return;
+    struct load *load = find_load(loader, db->id, o->position, object_key(o), false);
+    if (load == NULL)
+        return;
+    if (load->state == LOAD_PENDING)
+        load->overtaken = true;
+    else
+        load->state = LOAD_ABSENT;
 }
 
 bool loader_is_loading(const struct loader *loader, const struct db *db, const struct object *o)
@@ -786,7 +866,7 @@ bool loader_is_loading(const struct loader *loader, const struct db *db, const s
 
 bool loader_idle(const struct loader *loader)
 {
-    return loader->load_count == 0 && loader->resolving == 0;
+    return loader->load_count == 0 && loader->resolve_jobs == 0;
 }
 
 void loader_read_stats(const struct loader *loader, struct loader_stats *out)

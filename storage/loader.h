@@ -7,8 +7,9 @@
  * when it runs, and "the key is absent" is an answer that lasts as long.
  *
  * A load that comes back after its key was written is thrown away: RAM wins over disk. Since a key
- * with a load under way is not demoted, a load can never meet a disk that is newer than it read and
- * a table that has forgotten.
+ * with a load under way is not demoted, and a tombstone that leaves the table takes its key's loads
+ * with it (loader_forget), a load can never meet a disk that is newer than it read and a table that
+ * has forgotten. A load of chunks is thrown away if a cut took chunks of the value meanwhile.
  *
  * Main thread, all of it. */
 #ifndef BASALT_STORAGE_LOADER_H
@@ -25,14 +26,15 @@ struct loader_options {
     struct keyspace *ks;
     struct cold *cold;
     struct executor *executor; /* for loads that requests wait for */
-    struct executor
-        *resolver; /* for blind overwrites; its completions are those that cuts wait on */
+    /* For blind overwrites; its completions are those that cuts wait on. */
+    struct executor *resolver;
 };
 
 /* The column family of a type's records. */
 enum family loader_family(enum object_type type);
 
 struct loader *loader_create(const struct loader_options *options);
+/* No load may be referred to, no job under way. */
 void loader_destroy(struct loader *loader);
 
 /* What one request waits for. Embedded in the request; zeroed is empty. */
@@ -72,14 +74,20 @@ MUST_USE enum status loader_read_chunks_now(struct loader *loader, struct db *db
 
 /* Finds out in the background what the disk holds for an object just written blindly. */
 void loader_resolve(struct loader *loader, struct db *db, struct object *o);
-/* Hands what was asked for to the pool's threads: once per tick, so that one wake-up serves many.
- */
+/* Hands what was asked for to the pool's threads, and what could not be looked up a second ago:
+ * once per tick, so that one wake-up serves many. */
 void loader_submit(struct loader *loader);
+/* Hands over at once what could not be looked up. */
+void loader_retry_resolves(struct loader *loader);
+/* ST_OK, or why some blind overwrites could not be looked up: they wait to be tried again. */
+enum status loader_resolve_status(const struct loader *loader, struct err *err);
 /* Blind overwrites not looked up yet. */
 size_t loader_resolving(const struct loader *loader);
+/* A tombstone leaves the table: its key is absent, whatever a load of it has read or will. */
+void loader_forget(struct loader *loader, const struct db *db, const struct object *o);
 /* Whether a load of this object's key is under way or referred to. */
 bool loader_is_loading(const struct loader *loader, const struct db *db, const struct object *o);
-/* Nothing is under way. */
+/* No load is under way or referred to, and no job. */
 bool loader_idle(const struct loader *loader);
 
 struct loader_stats {

@@ -67,3 +67,10 @@ uint64_t object_large_id(const struct object *o)
     CHECK(o->type == OBJECT_STRING);
     return string_object_id(o);
 }
+
+bool object_large_is_stored(const struct object *o)
+{
+    CHECK(o->large);
+    CHECK(o->type == OBJECT_STRING);
+    return string_chunked(o)->stored;
+}

@@ -19,5 +19,7 @@ void *object_value_take(struct object *o, object_free_fn **free_out);
 bool object_value_free_is_long(const struct object *o);
 /* The id under which a large object's elements stand on disk. */
 uint64_t object_large_id(const struct object *o);
+/* Whether there may be elements on disk, or in a cut on its way there. */
+bool object_large_is_stored(const struct object *o);
 
 #endif

@@ -297,6 +297,20 @@ out:
     return st;
 }
 
+/* Waits until no thread has a job that it would hand back to a part. */
+static void settle(struct store *store)
+{
+    const struct timespec pause = {.tv_nsec = 100000};
+    for (;;) {
+        loader_submit(store->loader);
+        store_drain(store);
+        if (!expire_busy(store->expire) && !reap_busy(store->reap) && !cut_writing(store->cut) &&
+            loader_idle(store->loader))
+            return;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 enum status store_close(struct store *store, bool clean, struct err *err)
 {
     if (store == NULL)
@@ -304,19 +318,10 @@ enum status store_close(struct store *store, bool clean, struct err *err)
     enum status st = ST_OK;
     expire_set_active(store->expire, false);
     reap_stop(store->reap);
+    settle(store);
     if (clean && store->replay == NULL)
         st = cut_run(store->cut, true, err);
-    while (expire_busy(store->expire) || reap_busy(store->reap) || !loader_idle(store->loader)) {
-        loader_submit(store->loader);
-        store_drain(store);
-        struct timespec pause = {.tv_nsec = 1000000};
-        (void)nanosleep(&pause, NULL);
-    }
-    while (cut_running(store->cut)) { /* not clean: let the running cut end, or give it up */
-        struct err ignored;
-        if (cut_run(store->cut, false, &ignored) != ST_OK)
-            break;
-    }
+    settle(store);
     free_store(store);
     return st;
 }
@@ -373,7 +378,7 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     if (store->replay != NULL)
         return false;
     bool more = expire_tick(store->expire, now_ms, EXPIRE_BUDGET_US);
-    more = cut_tick(store->cut, now_ms, CUT_BUDGET_US) || more;
+    more = cut_tick(store->cut, mono_ms, CUT_BUDGET_US) || more;
     (void)evict_make_room(store->evict, 0, EVICT_BUDGET_US);
     reap_tick(store->reap, ks->applied_epoch, mono_ms);
     return more;

@@ -61,7 +61,8 @@ struct store_options {
 MUST_USE enum status store_open(const struct store_options *options, struct store **out,
                                 struct err *err);
 /* With `clean`, makes a last cut and flush, so that the next start has nothing to replay; ST_OK or
- * what kept it from that (nothing is lost: the journal has it). The store is closed in any case. */
+ * what kept it from that (nothing is lost: the journal has it). Else a running cut is given up. The
+ * store is closed in any case. All load waits must be released and all scans destroyed before. */
 enum status store_close(struct store *store, bool clean, struct err *err);
 /* Applies changed settings (all but env, dir, db_count, threads, sizes of journal segments). */
 void store_configure(struct store *store, const struct store_options *options);

@@ -3,6 +3,7 @@
 #ifndef BASALT_STORAGE_TIER_H
 #define BASALT_STORAGE_TIER_H
 
+#include "codec/buf.h"
 #include "storage/keyspace.h"
 #include "storage/table.h"
 #include "storage/types/string.h"
@@ -15,6 +16,17 @@ struct expire_hints;
 struct retired_object {
     uint64_t object_id;
     uint8_t type; /* enum object_type */
+};
+
+/* A large object that went to another database. When a database is emptied, the reaper finds the
+ * elements to drop by the records under its id. Such an object's record is not yet where the object
+ * is, and still where it was. So the next cut deletes the old record whatever becomes of that
+ * database, and emptying the new database retires the object by its id. */
+struct moved_object {
+    uint64_t object_id;
+    uint32_t db_id;        /* where it is now */
+    uint8_t type;          /* enum object_type */
+    struct buf old_record; /* key */
 };
 
 struct keyspace {
@@ -51,7 +63,9 @@ struct keyspace {
     /* Databases emptied while their objects were still part of the running cut. */
     struct db **parked; /* owned vector */
     size_t parked_count, parked_capacity;
-    bool dbs_changed; /* the table of databases differs from the last cut's */
+    bool dbs_changed;           /* the table of databases differs from the last cut's */
+    struct moved_object *moved; /* owned vector: since the last cut */
+    size_t moved_count, moved_capacity;
 
     /* Near deadlines of keys that the expires family may not know yet (expire.c). */
     struct expire_hints *hints;
@@ -80,6 +94,8 @@ struct db *db_create(uint32_t id);
 void db_destroy(struct db *db);
 /* The database with this id, or NULL. */
 struct db *ks_db_by_id(struct keyspace *ks, uint32_t id);
+/* The same, also among those emptied that the running cut still needs. */
+struct db *ks_db_by_id_or_parked(struct keyspace *ks, uint32_t id);
 
 /* ---- Lists of objects. */
 void object_list_push(struct object_list *list, struct object *o);
@@ -101,6 +117,8 @@ void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o);
 /* Frees the databases parked during a cut. */
 void ks_release_parked(struct keyspace *ks);
 void ks_retire_object(struct keyspace *ks, enum object_type type, uint64_t object_id);
+/* The next cut has taken the list. */
+void ks_forget_moved(struct keyspace *ks);
 
 /* xorshift; not for secrets. */
 static inline uint64_t ks_random(struct keyspace *ks)

@@ -96,6 +96,7 @@ struct string_chunked *string_chunked_create(uint64_t object_id, uint64_t len, u
     c->object_id = object_id;
     c->len = len;
     c->chunk_bytes = chunk_bytes;
+    c->stored = state == CHUNK_COLD;
     uint32_t count = chunks_needed(len, chunk_bytes);
     reserve_places(c, count);
     add_places(c, count, state);
@@ -273,6 +274,7 @@ size_t string_chunked_take_dirty(struct object *o, string_chunk_fn *fn, void *ar
     struct string_chunked *c = string_chunked(o);
     size_t count = c->dirty_count;
     c->dirty_count = 0;
+    c->stored = c->stored || count != 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t index = c->dirty[i];
         DCHECK(chunk_state(c, index) == CHUNK_DIRTY);

@@ -19,7 +19,8 @@
  * Rules for the keyspace:
  *   - take_dirty comes before the first change after a cut began (in ks_change_begin), as for small
  *     objects their encoding;
- *   - drop_clean only once the cut that took the chunks last has been applied to RocksDB;
+ *   - drop_clean only once the cut that took the chunks last (taken_epoch, which moves with the
+ *     value) has been applied to RocksDB;
  *   - pin while chunk loads are under way or a request waits for them: a pinned object's chunks are
  *     not dropped, and the object must not be demoted. A load that comes back late can then never
  *     meet a chunk that has been written, dropped and gone cold again.
@@ -56,6 +57,8 @@ struct string_chunked {
     uint32_t dirty_count;    /* entries of `dirty` */
     uint32_t resident_count; /* chunks in RAM */
     uint32_t pins;
+    uint32_t taken_epoch;         /* the last cut that took chunks of it; set by the cut */
+    bool stored;                  /* elements may be on disk, or in a cut on its way there */
     uint32_t hand;                /* where drop_clean goes on */
     struct string_chunk **chunks; /* owned references; NULL unless CLEAN or DIRTY */
     uint8_t *states;              /* enum string_chunk_state | CHUNK_USED */
