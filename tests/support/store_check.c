@@ -1,0 +1,286 @@
+#include "tests/support/store_check.h"
+
+#include "codec/mem.h"
+#include "codec/record.h"
+#include "storage/cold.h"
+#include "storage/meta.h"
+#include "storage/object_value.h"
+#include "storage/tier.h"
+#include "tests/support/harness.h"
+
+/* ---- RAM. */
+
+struct db_sums {
+    size_t bytes, dirty_bytes;
+    uint64_t resident, expires, unresolved, dirty;
+};
+
+static void sum_object(const struct keyspace *ks, const struct db *db, const struct object *o,
+                       struct db_sums *sums)
+{
+    sums->bytes += ks_object_bytes(o);
+    sums->unresolved += o->unresolved;
+    if (object_is_live(o)) {
+        sums->resident++;
+        sums->expires += object_has_expire(o);
+    } else {
+        assert_false(object_has_expire(o));
+        assert_int_equal(o->encoding, ENCODING_NONE);
+        assert_true(o->state != OBJECT_CLEAN);
+    }
+    if (o->state == ks->dirty_state) {
+        assert_true(o->list_index < db->dirty.count);
+        assert_ptr_equal(db->dirty.items[o->list_index], o);
+        sums->dirty++;
+        sums->dirty_bytes += offsetof(struct object, key) + o->key_len;
+        if (o->encoding == ENCODING_INLINE)
+            sums->dirty_bytes += o->value.inline_len;
+        else if (object_is_live(o))
+            sums->dirty_bytes += object_value_dirty_bytes(o);
+    }
+}
+
+static void check_db(struct keyspace *ks, const struct db *db)
+{
+    struct db_sums sums = {0};
+    struct object *objects[1024];
+    uint64_t walked = 0;
+    for (uint64_t position = 0; position < TABLE_POSITION_LIMIT;) {
+        size_t count = table_walk(db->table, position, objects, 1024, &position);
+        assert_true(count <= 1024);
+        for (size_t i = 0; i < count; i++)
+            sum_object(ks, db, objects[i], &sums);
+        walked += count;
+    }
+    assert_int_equal(walked, table_count(db->table));
+    assert_int_equal(sums.bytes, db->object_bytes);
+    assert_int_equal(sums.resident, db->resident);
+    assert_int_equal(sums.expires, db->resident_expires);
+    assert_int_equal(sums.unresolved, db->unresolved);
+    assert_int_equal(sums.dirty, db->dirty.live);
+    assert_int_equal(sums.dirty_bytes, db->dirty.bytes);
+    uint64_t cold = 0;
+    for (uint32_t type = 0; type < OBJECT_TYPE_COUNT; type++)
+        cold += db->cold[type];
+    assert_int_equal(cold, db->cold_count);
+    assert_true(db->cold_expires <= db->cold_count);
+}
+
+void store_check_keyspace(struct keyspace *ks)
+{
+    size_t bytes = 0;
+    size_t dirty_bytes = 0;
+    for (uint32_t i = 0; i < ks->db_count; i++) {
+        check_db(ks, ks->dbs[i]);
+        bytes += ks->dbs[i]->object_bytes;
+        dirty_bytes += ks->dbs[i]->dirty.bytes;
+    }
+    assert_int_equal(bytes, ks->object_bytes);
+    assert_int_equal(dirty_bytes, ks->dirty_bytes);
+}
+
+void store_check_sizes(struct keyspace *ks, const struct store_model *model)
+{
+    for (uint32_t i = 0; i < MODEL_DBS; i++) {
+        const struct db *db = ks->dbs[i];
+        assert_int_equal(db->unresolved, 0);
+        assert_int_equal(db_size(db), store_model_size(model, i));
+        assert_int_equal(db->resident_expires + db->cold_expires, store_model_expires(model, i));
+    }
+}
+
+void store_check_object(const struct object *o, const struct store_model_key *key)
+{
+    assert_true(key->live);
+    assert_true(object_is_live(o));
+    assert_int_equal(o->type, OBJECT_STRING);
+    struct buf value = {0};
+    string_append_to(o, &value);
+    assert_bytes(buf_bytes(&value), buf_bytes(&key->value));
+    buf_deinit(&value);
+    assert_int_equal(o->expire_at_ms, key->expire_at_ms);
+}
+
+/* ---- Disk. */
+
+/* The earliest index entry of each key of a database. */
+struct disk_index {
+    int64_t when_ms[MODEL_DBS][MODEL_KEYS];
+};
+
+struct disk_check {
+    struct store *store;
+    const struct store_model *model;
+    struct meta_state state;
+    struct disk_index index;
+    uint64_t *object_ids; /* of live large records */
+    size_t object_count;
+    uint64_t keys[MODEL_DBS];
+    uint64_t expires[MODEL_DBS];
+};
+
+static uint32_t db_number(const struct meta_state *state, uint32_t id)
+{
+    for (uint32_t i = 0; i < state->db_count; i++)
+        if (state->dbs[i].id == id)
+            return i;
+    return UINT32_MAX;
+}
+
+static void read_index(struct disk_check *check)
+{
+    for (uint32_t db = 0; db < MODEL_DBS; db++)
+        for (uint32_t key = 0; key < MODEL_KEYS; key++)
+            check->index.when_ms[db][key] = INT64_MAX;
+    struct cold_iter *iter = cold_iter_create(store_cold(check->store), FAMILY_EXPIRES, NULL);
+    for (cold_iter_seek_first(iter); cold_iter_valid(iter); cold_iter_next(iter)) {
+        int64_t when_ms = 0;
+        struct bytes record_key;
+        struct bytes name;
+        uint32_t db_id = 0;
+        uint64_t position = 0;
+        assert_true(record_expires_key_decode(cold_iter_key(iter), &when_ms, &record_key));
+        assert_true(record_key_decode(record_key, &db_id, &position, &name));
+        uint32_t db = db_number(&check->state, db_id);
+        uint32_t key = store_model_key_of(name);
+        assert_true(key < MODEL_KEYS);
+        if (db < MODEL_DBS && when_ms < check->index.when_ms[db][key])
+            check->index.when_ms[db][key] = when_ms;
+    }
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
+}
+
+static void check_large(struct disk_check *check, struct bytes payload, struct bytes expected)
+{
+    struct record_large_string large;
+    assert_ok(record_large_string_decode(payload, &large), NULL);
+    assert_int_equal(large.len, expected.len);
+    check->object_ids =
+        mem_realloc(check->object_ids, (check->object_count + 1) * sizeof(uint64_t));
+    check->object_ids[check->object_count++] = large.object_id;
+    struct buf value = {0};
+    struct buf chunk = {0};
+    for (uint32_t i = 0; (uint64_t)i * large.chunk_bytes < large.len; i++) {
+        uint8_t key[RECORD_CHUNK_KEY_BYTES];
+        record_chunk_key_encode(large.object_id, i, key);
+        enum status st = cold_get(store_cold(check->store), FAMILY_STRING,
+                                  bytes_make(key, sizeof(key)), &chunk, NULL);
+        assert_true(st == ST_OK || st == ST_NOT_FOUND);
+        assert_true(chunk.len <= large.chunk_bytes);
+        memset(buf_reserve(&value, large.chunk_bytes), 0, large.chunk_bytes);
+        if (chunk.len != 0)
+            memcpy(value.data + value.len, chunk.data, chunk.len);
+        value.len += large.chunk_bytes;
+    }
+    assert_bytes(bytes_make(value.data, large.len), expected);
+    buf_deinit(&value);
+    buf_deinit(&chunk);
+}
+
+static void check_record(struct disk_check *check, uint32_t db, struct bytes name,
+                         struct bytes value)
+{
+    uint32_t key = store_model_key_of(name);
+    assert_true(key < MODEL_KEYS);
+    const struct store_model_key *expected = &check->model->dbs[db][key];
+    if (!expected->live)
+        print_error("database %u has %.*s on disk\n", db, (int)name.len, (const char *)name.data);
+    assert_true(expected->live);
+    struct record_header header;
+    struct bytes payload;
+    assert_ok(record_header_decode(value, &header, &payload), NULL);
+    assert_int_equal(header.has_expire, expected->expire_at_ms != MODEL_NO_EXPIRE);
+    check->keys[db]++;
+    if (header.has_expire) {
+        check->expires[db]++;
+        assert_int_equal(header.expire_at_ms, expected->expire_at_ms);
+        assert_true(check->index.when_ms[db][key] <= header.expire_at_ms);
+    }
+    if (header.large)
+        check_large(check, payload, buf_bytes(&expected->value));
+    else
+        assert_bytes(payload, buf_bytes(&expected->value));
+}
+
+static void check_records(struct disk_check *check, bool reaped)
+{
+    struct cold_iter *iter = cold_iter_create(store_cold(check->store), FAMILY_STRING, NULL);
+    for (cold_iter_seek_first(iter); cold_iter_valid(iter); cold_iter_next(iter)) {
+        uint32_t db_id = 0;
+        uint64_t position = 0;
+        struct bytes name;
+        if (!record_key_decode(cold_iter_key(iter), &db_id, &position, &name))
+            break; /* elements stand behind all records */
+        uint32_t db = db_number(&check->state, db_id);
+        if (db < MODEL_DBS)
+            check_record(check, db, name, cold_iter_value(iter));
+        else
+            assert_false(reaped);
+    }
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
+    for (uint32_t db = 0; db < MODEL_DBS; db++) {
+        assert_int_equal(check->keys[db], store_model_size(check->model, db));
+        if (check->state.db_count == 0)
+            continue;
+        assert_int_equal(check->keys[db], check->state.dbs[db].keys[OBJECT_STRING]);
+        assert_int_equal(check->expires[db], check->state.dbs[db].expires);
+    }
+}
+
+static bool is_known_object(const struct disk_check *check, uint64_t object_id)
+{
+    for (size_t i = 0; i < check->object_count; i++)
+        if (check->object_ids[i] == object_id)
+            return true;
+    return false;
+}
+
+static void check_elements(const struct disk_check *check)
+{
+    uint8_t lower[RECORD_ELEMENT_PREFIX_BYTES];
+    record_element_prefix_encode(0, lower);
+    struct cold_iter *iter = cold_iter_create(store_cold(check->store), FAMILY_STRING, NULL);
+    for (cold_iter_seek(iter, bytes_make(lower, sizeof(lower))); cold_iter_valid(iter);
+         cold_iter_next(iter)) {
+        uint64_t object_id = 0;
+        uint32_t index = 0;
+        assert_true(record_chunk_key_decode(cold_iter_key(iter), &object_id, &index));
+        if (!is_known_object(check, object_id))
+            fail_msg("chunk %u of object %llu belongs to no key", index,
+                     (unsigned long long)object_id);
+    }
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
+}
+
+void store_check_disk(struct store *store, const struct store_model *model, bool reaped)
+{
+    struct disk_check *check = mem_calloc(1, sizeof(*check));
+    struct err err;
+    check->store = store;
+    check->model = model;
+    enum status st = meta_read_state(store_cold(store), &check->state, &err);
+    if (st != ST_NOT_FOUND) { /* before the first cut there is none */
+        assert_ok(st, &err);
+        assert_int_equal(check->state.db_count, MODEL_DBS);
+        read_index(check);
+    }
+    check_records(check, reaped);
+    if (reaped)
+        check_elements(check);
+    mem_free(check->object_ids);
+    meta_state_deinit(&check->state);
+    mem_free(check);
+}
+
+bool store_has_reap_notes(struct store *store)
+{
+    struct cold_iter_options options = {.lower = bytes_text("r"), .upper = bytes_text("s")};
+    struct cold_iter *iter = cold_iter_create(store_cold(store), FAMILY_META, &options);
+    cold_iter_seek(iter, options.lower);
+    bool found = cold_iter_valid(iter);
+    cold_iter_destroy(iter);
+    return found;
+}

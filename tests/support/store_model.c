@@ -1,0 +1,182 @@
+#include "tests/support/store_model.h"
+
+#include <stdio.h>
+
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "codec/number.h"
+
+#define KEY_NAME_BYTES 16
+
+void store_model_init(struct store_model *model)
+{
+    for (uint32_t db = 0; db < MODEL_DBS; db++) {
+        model->dbs[db] = mem_calloc(MODEL_KEYS, sizeof(struct store_model_key));
+        for (uint32_t key = 0; key < MODEL_KEYS; key++)
+            model->dbs[db][key].expire_at_ms = MODEL_NO_EXPIRE;
+    }
+}
+
+static void clear_key(struct store_model_key *key)
+{
+    key->live = false;
+    key->expire_at_ms = MODEL_NO_EXPIRE;
+    buf_deinit(&key->value);
+}
+
+static void clear_db(struct store_model_key *keys)
+{
+    for (uint32_t key = 0; key < MODEL_KEYS; key++)
+        clear_key(&keys[key]);
+}
+
+void store_model_deinit(struct store_model *model)
+{
+    for (uint32_t db = 0; db < MODEL_DBS; db++) {
+        clear_db(model->dbs[db]);
+        mem_free(model->dbs[db]);
+    }
+}
+
+bool store_model_allows(const struct store_model *model, const struct op *op)
+{
+    const struct store_model_key *key = &model->dbs[op->db][op->key];
+    bool same = op->db == op->db2 && op->key == op->key2;
+    switch (op->kind) {
+    case OP_SET:
+    case OP_FLUSH:
+    case OP_SWAP:
+        return true;
+    case OP_SET_NUMBER:
+    case OP_DELETE:
+    case OP_EXPIRE:
+        return key->live;
+    case OP_WRITE:
+        return op->len != 0 && (size_t)op->at + op->len <= MODEL_VALUE_BYTES;
+    case OP_RENAME:
+    case OP_COPY:
+        return key->live && !same;
+    }
+    return false;
+}
+
+static void write_value(struct store_model_key *key, const struct op *op)
+{
+    struct buf data = {0};
+    store_model_value(op, &data);
+    if (key->value.len < op->at + data.len) {
+        size_t added = op->at + data.len - key->value.len;
+        memset(buf_reserve(&key->value, added), 0, added);
+        key->value.len += added;
+    }
+    memcpy(key->value.data + op->at, data.data, data.len);
+    buf_deinit(&data);
+}
+
+static void copy_key(struct store_model_key *to, const struct store_model_key *from)
+{
+    clear_key(to);
+    to->live = true;
+    to->expire_at_ms = from->expire_at_ms;
+    buf_append_bytes(&to->value, buf_bytes(&from->value));
+}
+
+void store_model_apply(struct store_model *model, const struct op *op)
+{
+    struct store_model_key *key = &model->dbs[op->db][op->key];
+    struct store_model_key *to = &model->dbs[op->db2][op->key2];
+    CHECK(store_model_allows(model, op));
+    switch (op->kind) {
+    case OP_SET:
+        clear_key(key);
+        key->live = true;
+        store_model_value(op, &key->value);
+        break;
+    case OP_SET_NUMBER:
+        buf_clear(&key->value);
+        buf_append_format(&key->value, "%u", op->seed);
+        break;
+    case OP_WRITE:
+        key->live = true;
+        write_value(key, op);
+        break;
+    case OP_DELETE:
+        clear_key(key);
+        break;
+    case OP_EXPIRE:
+        key->expire_at_ms = op->when_ms;
+        break;
+    case OP_RENAME:
+        copy_key(to, key);
+        clear_key(key);
+        break;
+    case OP_COPY:
+        copy_key(to, key);
+        break;
+    case OP_FLUSH:
+        clear_db(model->dbs[op->db]);
+        break;
+    case OP_SWAP: {
+        struct store_model_key *keys = model->dbs[op->db];
+        model->dbs[op->db] = model->dbs[op->db2];
+        model->dbs[op->db2] = keys;
+        break;
+    }
+    }
+}
+
+uint64_t store_model_size(const struct store_model *model, uint32_t db)
+{
+    uint64_t count = 0;
+    for (uint32_t key = 0; key < MODEL_KEYS; key++)
+        count += model->dbs[db][key].live;
+    return count;
+}
+
+uint64_t store_model_expires(const struct store_model *model, uint32_t db)
+{
+    uint64_t count = 0;
+    for (uint32_t key = 0; key < MODEL_KEYS; key++)
+        count += model->dbs[db][key].live && model->dbs[db][key].expire_at_ms != MODEL_NO_EXPIRE;
+    return count;
+}
+
+/* Some are numbers, some have long rows of zeros (which chunks do not store). */
+void store_model_value(const struct op *op, struct buf *out)
+{
+    uint64_t state = op->seed;
+    if (op->len <= 18 && op->seed % 4 == 0) {
+        for (uint32_t i = 0; i < op->len; i++)
+            buf_append_byte(out, (uint8_t)('1' + store_model_below(&state, 9)));
+        return;
+    }
+    uint8_t *at = buf_reserve(out, op->len);
+    for (uint32_t i = 0; i < op->len;) {
+        bool zeros = store_model_below(&state, 4) == 0;
+        uint32_t end = i + 1 + store_model_below(&state, 200);
+        for (; i < end && i < op->len; i++)
+            at[i] = zeros ? 0 : (uint8_t)store_model_random(&state);
+    }
+    out->len += op->len;
+}
+
+struct bytes store_model_key_name(uint32_t key)
+{
+    static char names[MODEL_KEYS][KEY_NAME_BYTES];
+    CHECK(key < MODEL_KEYS);
+    if (names[key][0] == '\0')
+        (void)snprintf(names[key], KEY_NAME_BYTES, key % 2 == 0 ? "key:%03u" : "{tag}:%03u", key);
+    return bytes_text(names[key]);
+}
+
+uint32_t store_model_key_of(struct bytes name)
+{
+    if (name.len < 3)
+        return MODEL_KEYS;
+    uint64_t key = 0;
+    for (size_t i = name.len - 3; i < name.len; i++)
+        key = key * 10 + (uint64_t)(name.data[i] - '0');
+    if (key >= MODEL_KEYS || !bytes_equal(store_model_key_name((uint32_t)key), name))
+        return MODEL_KEYS;
+    return (uint32_t)key;
+}

@@ -1,0 +1,909 @@
+/* Goal: whatever happens in whatever order, the store holds what a plain array would hold, RocksDB
+ * equals the dataset at the cut's journal offset, and a reopened store goes on from there.
+ *
+ * Method: seeded random operations on a real store in a scratch directory, with time, cuts (in the
+ * smallest slices), demotions, loads that are held up, scans in flight, expiry and the reaper in
+ * between; the store is closed and reopened, with and without a last cut, and then replays from its
+ * journal, which holds the numbers of the operations. A second model follows the cuts, and RocksDB
+ * is read directly and compared with it. A failure prints its seed: BASALT_TEST_SEED=n repeats it
+ * (but for the timing of threads); BASALT_TEST_RUNS=n runs more seeds. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "codec/endian.h"
+#include "codec/mem.h"
+#include "codec/record.h"
+#include "storage/env.h"
+#include "storage/store.h"
+#include "storage/tier.h"
+#include "tests/support/harness.h"
+#include "tests/support/store_check.h"
+#include "tests/support/store_model.h"
+
+#define RUNS           3
+#define STEPS          5000
+#define REOPEN_STEPS   1250
+#define READERS        12
+#define SCANNERS       3
+#define WAIT_MS_MAX    20000
+#define JOURNAL_RECORD 8 /* bytes: the number of the operation */
+
+struct run;
+
+/* A request that waits for a key, as a client would, and holds its loads for a while. */
+struct reader {
+    struct run *run;
+    bool active;
+    bool ready; /* its loads have come back */
+    uint32_t db, key;
+    uint32_t hold; /* steps; once it has read */
+    bool has_read;
+    struct load_wait wait;
+};
+
+/* A scan under way, and what must come out of it. */
+struct scanner {
+    struct run *run;
+    struct scan *scan;
+    bool complete;
+    bool off; /* the database was emptied or exchanged: anything goes */
+    uint32_t db;
+    uint64_t cursor;
+    uint8_t present[MODEL_KEYS]; /* when it began */
+    uint8_t moved[MODEL_KEYS];   /* came or went since */
+    uint8_t touched[MODEL_KEYS];
+};
+
+struct run {
+    uint64_t seed;
+    uint64_t random;
+    char *dir;
+    struct store_options options;
+    uint32_t chunk_bytes;
+    struct store *store;
+    struct keyspace *ks;
+    struct store_model model;
+    struct store_model disk_model; /* at the applied cut's offset */
+    struct op *ops;
+    size_t op_count, op_capacity;
+    size_t disk_op_count; /* of ops, applied to disk_model */
+    uint64_t cut_count;   /* seen */
+    int64_t now_ms, mono_ms;
+    struct reader readers[READERS];
+    struct scanner scanners[SCANNERS];
+};
+
+static uint32_t below(struct run *run, uint32_t limit)
+{
+    return store_model_below(&run->random, limit);
+}
+
+static void sleep_a_little(void)
+{
+    const struct timespec pause = {.tv_nsec = 20000};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* Lets background work come back. */
+static void drain(struct run *run)
+{
+    loader_submit(store_loader(run->store));
+    store_drain(run->store);
+}
+
+static void drain_until_zero(struct run *run, const uint32_t *outstanding)
+{
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    for (drain(run); *outstanding != 0; drain(run)) {
+        assert_true(harness_now_ms() < deadline_ms);
+        sleep_a_little();
+    }
+}
+
+/* ---- Operations. */
+
+static void make_ref(struct run *run, uint32_t db, uint32_t key, struct keyref *out)
+{
+    ks_ref(run->ks, ks_db(run->ks, db), store_model_key_name(key), out);
+}
+
+static void write_object(struct run *run, struct keyref *ref, const struct op *op)
+{
+    struct keyspace *ks = run->ks;
+    struct buf data = {0};
+    struct object *o = ks_find(ks, ref);
+    bool is_new = o == NULL;
+    if (is_new)
+        o = ks_create(ks, ref, OBJECT_STRING);
+    ks_change_begin(ks, ref->db, o);
+    if (is_new)
+        string_init_empty(o);
+    size_t end = op->at + op->len;
+    if (o->encoding <= ENCODING_INLINE && end <= 512 && end >= string_len(o) && op->seed % 2 == 0)
+        o = ks_resize_inline(ks, ref, end < 20 ? 20 : end);
+    if (op->kind == OP_SET_NUMBER) {
+        string_set_integer(o, op->seed);
+    } else {
+        store_model_value(op, &data);
+        string_write(o, ks_string_rules(ks), op->at, buf_bytes(&data));
+    }
+    ks_change_end(ks, ref->db, o);
+    buf_deinit(&data);
+}
+
+static void set_object(struct run *run, struct keyref *ref, const struct op *op)
+{
+    struct buf data = {0};
+    store_model_value(op, &data);
+    (void)ks_set_string(run->ks, ref, buf_bytes(&data));
+    buf_deinit(&data);
+}
+
+/* Applies the operation to the store. `flags` are those of keys that are not in the table. */
+static void execute(struct run *run, const struct op *op, uint32_t flags)
+{
+    struct keyspace *ks = run->ks;
+    struct keyref ref;
+    struct keyref to;
+    make_ref(run, op->db, op->key, &ref);
+    make_ref(run, op->db2, op->key2, &to);
+    to.flags = flags;
+    switch (op->kind) {
+    case OP_SET:
+        ref.flags = flags;
+        set_object(run, &ref, op);
+        break;
+    case OP_SET_NUMBER:
+    case OP_WRITE:
+        write_object(run, &ref, op);
+        break;
+    case OP_DELETE:
+        ks_delete(ks, &ref);
+        break;
+    case OP_EXPIRE:
+        ks_set_expire(ks, ref.db, ks_find(ks, &ref), op->when_ms);
+        break;
+    case OP_RENAME:
+        ks_rename(ks, &ref, &to);
+        break;
+    case OP_COPY:
+        (void)ks_copy(ks, &ref, &to);
+        break;
+    case OP_FLUSH:
+        ks_flush_db(ks, op->db);
+        break;
+    case OP_SWAP:
+        ks_swap_db(ks, op->db, op->db2);
+        break;
+    }
+}
+
+static void note_scanned(struct run *run, uint32_t db, uint32_t key)
+{
+    for (uint32_t i = 0; i < SCANNERS; i++) {
+        struct scanner *scanner = &run->scanners[i];
+        if (scanner->scan == NULL || scanner->db != db)
+            continue;
+        scanner->touched[key] = 1;
+        if (run->model.dbs[db][key].live != scanner->present[key])
+            scanner->moved[key] = 1;
+    }
+}
+
+static void note_scanners(struct run *run, const struct op *op)
+{
+    bool whole = op->kind == OP_FLUSH || op->kind == OP_SWAP;
+    for (uint32_t i = 0; i < SCANNERS; i++)
+        if (whole && (run->scanners[i].db == op->db || run->scanners[i].db == op->db2))
+            run->scanners[i].off = true;
+    note_scanned(run, op->db, op->key);
+    note_scanned(run, op->db2, op->key2);
+}
+
+/* Store, journal, model: what one command does. */
+static void perform(struct run *run, struct op op, uint32_t flags)
+{
+    struct journal *journal = store_journal(run->store);
+    if (run->op_count == run->op_capacity) {
+        run->op_capacity = run->op_capacity == 0 ? 1024 : run->op_capacity * 2;
+        run->ops = mem_realloc(run->ops, run->op_capacity * sizeof(*run->ops));
+    }
+    execute(run, &op, flags);
+    uint8_t record[JOURNAL_RECORD];
+    store_le64(record, run->op_count);
+    journal_stage_raw(journal, bytes_make(record, sizeof(record)));
+    journal_set_db(journal, 0);
+    op.offset = journal_end(journal);
+    run->ops[run->op_count++] = op;
+    store_model_apply(&run->model, &op);
+    note_scanners(run, &op);
+}
+
+static void expired(void *arg, uint32_t number, struct keyref *ref)
+{
+    struct run *run = arg;
+    uint32_t key = store_model_key_of(ref->key);
+    assert_true(key < MODEL_KEYS);
+    const struct store_model_key *expected = &run->model.dbs[number][key];
+    assert_true(expected->live);
+    assert_true(expected->expire_at_ms != MODEL_NO_EXPIRE);
+    assert_true(expected->expire_at_ms <= run->ks->now_ms);
+    assert_int_equal(ks_find(run->ks, ref)->expire_at_ms, expected->expire_at_ms);
+    perform(run, (struct op){.kind = OP_DELETE, .db = number, .key = key}, 0);
+}
+
+/* ---- Residency. */
+
+static void nothing_to_do(void *arg)
+{
+    (void)arg;
+}
+
+/* The bytes that must be in RAM; false: none. */
+static bool needed_bytes(const struct op *op, uint64_t *from, uint64_t *to)
+{
+    *from = op->kind == OP_WRITE ? op->at : 0;
+    *to = op->kind == OP_WRITE ? op->at + op->len : UINT64_MAX;
+    return op->kind == OP_WRITE || op->kind == OP_COPY;
+}
+
+/* One look at what a key lacks; true when it lacks nothing. */
+static bool want_key(struct run *run, struct load_wait *wait, uint32_t db, uint32_t key,
+                     uint64_t from, uint64_t to)
+{
+    struct loader *loader = store_loader(run->store);
+    struct keyref ref;
+    make_ref(run, db, key, &ref);
+    if (ref.object == NULL) {
+        enum loader_answer answer = loader_want_record(loader, wait, ref.db, ref.position, ref.key);
+        assert_true(answer != LOADER_FAILED);
+        if (answer == LOADER_STARTED)
+            return false;
+        assert_true((answer == LOADER_LOADED) == (ks_lookup(run->ks, &ref) != NULL));
+    }
+    if (ref.object == NULL || !object_is_live(ref.object) || from >= to)
+        return true;
+    return loader_want_chunks(loader, wait, ref.db, ref.object, from, to) == LOADER_ABSENT;
+}
+
+static void read_key_now(struct run *run, uint32_t db, uint32_t key, uint64_t from, uint64_t to)
+{
+    struct loader *loader = store_loader(run->store);
+    struct keyref ref;
+    struct err err;
+    make_ref(run, db, key, &ref);
+    if (ref.object == NULL) {
+        enum status st = loader_read_now(loader, ref.db, ref.position, ref.key, &err);
+        assert_true(st == ST_OK || st == ST_NOT_FOUND);
+    }
+    struct object *o = ks_find(run->ks, &ref);
+    if (o != NULL && from < to)
+        assert_ok(loader_read_chunks_now(loader, ref.db, o, from, to, &err), &err);
+}
+
+/* Which keys an operation needs to be in RAM or known to be absent. */
+static bool needs_key(const struct op *op, bool blind)
+{
+    return op->kind != OP_FLUSH && op->kind != OP_SWAP && (op->kind != OP_SET || !blind);
+}
+
+static bool needs_target(const struct op *op, bool blind)
+{
+    return (op->kind == OP_RENAME || op->kind == OP_COPY) && !blind;
+}
+
+/* Makes the keys of the operation resident as a client's request would: asks, waits, and asks
+ * again, until nothing is missing. `wait` is to be released after the operation. */
+static void make_resident(struct run *run, const struct op *op, bool blind, struct load_wait *wait)
+{
+    uint64_t from = 0;
+    uint64_t to = 0;
+    if (!needed_bytes(op, &from, &to))
+        from = to = 0;
+    bool missing = true;
+    for (uint32_t tries = 0; missing; tries++) {
+        assert_true(tries < 100);
+        missing = needs_key(op, blind) && !want_key(run, wait, op->db, op->key, from, to);
+        if (needs_target(op, blind))
+            missing = !want_key(run, wait, op->db2, op->key2, 0, 0) || missing;
+        drain_until_zero(run, &wait->outstanding);
+        assert_false(wait->failed);
+    }
+}
+
+static void read_now(struct run *run, const struct op *op, bool blind)
+{
+    uint64_t from = 0;
+    uint64_t to = 0;
+    if (!needed_bytes(op, &from, &to))
+        from = to = 0;
+    if (needs_key(op, blind))
+        read_key_now(run, op->db, op->key, from, to);
+    if (needs_target(op, blind))
+        read_key_now(run, op->db2, op->key2, 0, 0);
+}
+
+/* ---- Choosing operations. */
+
+static uint32_t choose_len(struct run *run)
+{
+    switch (below(run, 16)) {
+    case 0:
+        return below(run, 9000);
+    case 1:
+        return 4000 + below(run, 500);
+    case 2:
+    case 3:
+        return below(run, 500);
+    default:
+        return below(run, 60);
+    }
+}
+
+static enum op_kind choose_kind(struct run *run)
+{
+    static const uint8_t kinds[] = {
+        OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET_NUMBER, OP_WRITE,
+        OP_WRITE,  OP_WRITE,  OP_WRITE,  OP_DELETE, OP_DELETE, OP_DELETE,     OP_EXPIRE,
+        OP_EXPIRE, OP_EXPIRE, OP_RENAME, OP_RENAME, OP_COPY,
+    };
+    if (below(run, 400) == 0)
+        return OP_FLUSH;
+    if (below(run, 300) == 0)
+        return OP_SWAP;
+    return (enum op_kind)kinds[below(run, sizeof(kinds))];
+}
+
+static int64_t choose_deadline(struct run *run)
+{
+    switch (below(run, 8)) {
+    case 0:
+    case 1:
+        return MODEL_NO_EXPIRE;
+    case 2:
+        return run->now_ms + 60000 + below(run, 100000);
+    case 3:
+        return run->now_ms + below(run, 20000);
+    default:
+        return run->now_ms + below(run, 3000);
+    }
+}
+
+static struct op choose_op(struct run *run)
+{
+    struct op op = {.kind = choose_kind(run),
+                    .db = below(run, MODEL_DBS),
+                    .db2 = below(run, MODEL_DBS),
+                    .key = below(run, MODEL_KEYS),
+                    .key2 = below(run, MODEL_KEYS),
+                    .seed = (uint32_t)store_model_random(&run->random),
+                    .len = choose_len(run),
+                    .when_ms = choose_deadline(run)};
+    if (op.kind == OP_WRITE) {
+        uint32_t len = (uint32_t)run->model.dbs[op.db][op.key].value.len;
+        op.at = below(run, 3) == 0 ? len : below(run, len + 200);
+    }
+    return op;
+}
+
+static bool is_allowed(const struct run *run, const struct op *op)
+{
+    if (!store_model_allows(&run->model, op))
+        return false;
+    return op->kind != OP_SET_NUMBER ||
+           run->model.dbs[op->db][op->key].value.len <= run->options.large_object_bytes;
+}
+
+static void do_op(struct run *run)
+{
+    struct op op = choose_op(run);
+    if (!is_allowed(run, &op))
+        return;
+    bool blind = below(run, 2) == 0;
+    struct load_wait wait = {.ready = nothing_to_do};
+    if (below(run, 4) == 0)
+        read_now(run, &op, blind);
+    else
+        make_resident(run, &op, blind, &wait);
+    /* Waiting may have let the key expire. */
+    if (is_allowed(run, &op))
+        perform(run, op, blind ? KEYREF_BLIND : 0);
+    load_wait_release(store_loader(run->store), &wait);
+}
+
+/* ---- Readers. */
+
+static void step_reader(struct reader *reader)
+{
+    struct run *run = reader->run;
+    reader->ready = false;
+    assert_false(reader->wait.failed);
+    if (!want_key(run, &reader->wait, reader->db, reader->key, 0, UINT64_MAX)) {
+        reader->ready = reader->wait.outstanding == 0;
+        return;
+    }
+    struct keyref ref;
+    make_ref(run, reader->db, reader->key, &ref);
+    const struct object *o = ks_find(run->ks, &ref);
+    const struct store_model_key *expected = &run->model.dbs[reader->db][reader->key];
+    if (o == NULL && expected->live)
+        print_error("key %s of database %u is not found\n",
+                    (const char *)store_model_key_name(reader->key).data, reader->db);
+    assert_int_equal(o != NULL, expected->live);
+    if (o != NULL)
+        store_check_object(o, expected);
+    reader->has_read = true;
+    reader->hold = below(run, 4) == 0 ? below(run, 200) : 0;
+}
+
+static void reader_ready(void *arg)
+{
+    struct reader *reader = arg;
+    reader->ready = true;
+    if (below(reader->run, 2) == 0)
+        step_reader(reader);
+}
+
+static void release_reader(struct reader *reader)
+{
+    if (!reader->active)
+        return;
+    load_wait_release(store_loader(reader->run->store), &reader->wait);
+    reader->active = false;
+}
+
+static void start_reader(struct run *run, uint32_t db, uint32_t key)
+{
+    for (uint32_t i = 0; i < READERS; i++) {
+        struct reader *reader = &run->readers[i];
+        if (reader->active)
+            continue;
+        *reader = (struct reader){.run = run, .active = true, .db = db, .key = key};
+        reader->wait.ready = reader_ready;
+        reader->wait.arg = reader;
+        step_reader(reader);
+        return;
+    }
+}
+
+static void step_readers(struct run *run)
+{
+    for (uint32_t i = 0; i < READERS; i++) {
+        struct reader *reader = &run->readers[i];
+        if (!reader->active)
+            continue;
+        if (reader->ready)
+            step_reader(reader);
+        if (reader->has_read && reader->hold-- == 0)
+            release_reader(reader);
+    }
+}
+
+/* ---- Scans. */
+
+static void scan_done(void *arg, struct scan *scan)
+{
+    struct scanner *scanner = arg;
+    assert_ptr_equal(scanner->scan, scan);
+    scanner->complete = true;
+}
+
+static void start_scanner(struct run *run)
+{
+    for (uint32_t i = 0; i < SCANNERS; i++) {
+        struct scanner *scanner = &run->scanners[i];
+        if (scanner->scan != NULL)
+            continue;
+        *scanner = (struct scanner){.run = run, .db = below(run, MODEL_DBS)};
+        if (below(run, 2) == 0)
+            scanner->cursor = ks_random_position(run->ks);
+        for (uint32_t key = 0; key < MODEL_KEYS; key++)
+            scanner->present[key] = run->model.dbs[scanner->db][key].live;
+        size_t count = below(run, 3) == 0 ? SIZE_MAX : 1 + below(run, 100);
+        scanner->scan = scan_start(store_scans(run->store), ks_db(run->ks, scanner->db),
+                                   scanner->cursor, count, scan_done, scanner, &scanner->complete);
+        return;
+    }
+}
+
+static void check_scanned(const struct scanner *scanner, const struct scan_result *result)
+{
+    const struct run *run = scanner->run;
+    uint32_t seen[MODEL_KEYS] = {0};
+    uint64_t last = scanner->cursor;
+    uint64_t end = result->next == SCAN_END ? TABLE_POSITION_LIMIT : result->next;
+    for (size_t i = 0; i < result->count; i++) {
+        const struct scan_key *item = &result->items[i];
+        struct bytes name = bytes_make(result->keys + item->off, item->len);
+        uint32_t key = store_model_key_of(name);
+        assert_true(key < MODEL_KEYS);
+        assert_int_equal(item->position, record_position(run->ks->hash_seed, name));
+        assert_true(item->position >= last && item->position < end);
+        last = item->position;
+        assert_true(seen[key]++ == 0 || scanner->moved[key]);
+        assert_true(scanner->present[key] || scanner->moved[key]);
+        assert_int_equal(item->type, OBJECT_STRING);
+        if (!scanner->touched[key])
+            assert_int_equal(item->expire_at_ms, run->model.dbs[scanner->db][key].expire_at_ms);
+    }
+    for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+        uint64_t position = record_position(run->ks->hash_seed, store_model_key_name(key));
+        if (scanner->present[key] && !scanner->moved[key] && position >= scanner->cursor &&
+            position < end)
+            assert_int_equal(seen[key], 1);
+    }
+}
+
+static void step_scanners(struct run *run)
+{
+    for (uint32_t i = 0; i < SCANNERS; i++) {
+        struct scanner *scanner = &run->scanners[i];
+        if (scanner->scan == NULL || (!scanner->complete && below(run, 500) != 0))
+            continue;
+        struct scan_result result;
+        struct err err;
+        if (scanner->complete) {
+            assert_ok(scan_read(scanner->scan, &result, &err), &err);
+            if (!scanner->off)
+                check_scanned(scanner, &result);
+        }
+        scan_destroy(scanner->scan); /* also, now and then, one that is under way */
+        scanner->scan = NULL;
+    }
+}
+
+/* ---- The disk. */
+
+static void follow_cut(struct run *run, uint64_t offset)
+{
+    while (run->disk_op_count < run->op_count && run->ops[run->disk_op_count].offset <= offset)
+        store_model_apply(&run->disk_model, &run->ops[run->disk_op_count++]);
+    if (run->disk_op_count != 0)
+        assert_int_equal(run->ops[run->disk_op_count - 1].offset, offset);
+}
+
+/* Lets the reaper come to its end. */
+static void reap_all(struct run *run)
+{
+    struct reap *reap = store_reap(run->store);
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    do {
+        assert_true(harness_now_ms() < deadline_ms);
+        run->mono_ms += 5000;
+        reap_tick(reap, run->ks->applied_epoch, run->mono_ms);
+        while (reap_busy(reap)) {
+            sleep_a_little();
+            drain(run);
+        }
+    } while (store_has_reap_notes(run->store));
+}
+
+static void check_disk(struct run *run, bool reaped)
+{
+    struct cut_stats stats;
+    if (cut_running(store_cut(run->store)))
+        return;
+    if (reaped)
+        reap_all(run);
+    while (reap_busy(store_reap(run->store))) {
+        sleep_a_little();
+        drain(run);
+    }
+    cut_read_stats(store_cut(run->store), &stats);
+    assert_false(stats.failed);
+    follow_cut(run, stats.offset);
+    store_check_disk(run->store, &run->disk_model, reaped);
+}
+
+static void look_at_cuts(struct run *run)
+{
+    struct cut_stats stats;
+    cut_read_stats(store_cut(run->store), &stats);
+    if (stats.count == run->cut_count)
+        return;
+    run->cut_count = stats.count;
+    if (below(run, 10) == 0)
+        check_disk(run, below(run, 2) == 0);
+}
+
+/* ---- Time. */
+
+static void pass_time(struct run *run, uint32_t ms)
+{
+    run->now_ms += ms;
+    run->mono_ms += ms;
+    run->ks->now_ms = run->now_ms;
+    run->ks->clock.seconds = (uint32_t)(run->mono_ms / 1000);
+}
+
+/* A loop tick in pieces, some of which are left out. */
+static void tick(struct run *run)
+{
+    pass_time(run, below(run, 30));
+    if (below(run, 3) != 0)
+        drain(run);
+    if (below(run, 8) == 0)
+        (void)expire_tick(store_expire(run->store), run->now_ms, 1000);
+    if (below(run, 4) != 0)
+        (void)cut_tick(store_cut(run->store), run->mono_ms, 0);
+    if (below(run, 8) == 0)
+        (void)evict_make_room(store_evict(run->store), 0, 100);
+    if (below(run, 20) == 0)
+        reap_tick(store_reap(run->store), run->ks->applied_epoch, run->mono_ms);
+    if (below(run, 10) == 0)
+        (void)store_tick(run->store, run->now_ms, run->mono_ms);
+    look_at_cuts(run);
+}
+
+static void demote_one(struct run *run)
+{
+    struct keyref ref;
+    make_ref(run, below(run, MODEL_DBS), below(run, MODEL_KEYS), &ref);
+    if (ref.object != NULL)
+        (void)evict_object(store_evict(run->store), ref.db, ref.object);
+}
+
+static void do_rare(struct run *run)
+{
+    struct err err;
+    switch (below(run, 8)) {
+    case 0:
+        assert_ok(store_cut_now(run->store, below(run, 8) == 0, &err), &err);
+        check_disk(run, below(run, 2) == 0);
+        break;
+    case 1:
+        assert_ok(store_evict_all(run->store, &err), &err);
+        store_check_keyspace(run->ks);
+        break;
+    case 2:
+        (void)evict_all(store_evict(run->store));
+        break;
+    case 3:
+        cut_request(store_cut(run->store));
+        break;
+    case 4:
+        journal_submit(store_journal(run->store));
+        break;
+    default:
+        store_check_keyspace(run->ks);
+        break;
+    }
+}
+
+static void step(struct run *run)
+{
+    uint32_t what = below(run, 100);
+    if (what < 55)
+        do_op(run);
+    else if (what < 75)
+        tick(run);
+    else if (what < 85)
+        start_reader(run, below(run, MODEL_DBS), below(run, MODEL_KEYS));
+    else if (what < 94)
+        demote_one(run);
+    else if (what < 97)
+        start_scanner(run);
+    else
+        do_rare(run);
+    step_readers(run);
+    step_scanners(run);
+}
+
+/* ---- Opening and closing. */
+
+static void let_go(struct run *run)
+{
+    for (uint32_t i = 0; i < READERS; i++)
+        release_reader(&run->readers[i]);
+    for (uint32_t i = 0; i < SCANNERS; i++) {
+        scan_destroy(run->scanners[i].scan);
+        run->scanners[i].scan = NULL;
+    }
+}
+
+static void replay_block(struct run *run, size_t *next, struct bytes payload)
+{
+    assert_int_equal(payload.len % JOURNAL_RECORD, 0);
+    for (size_t at = 0; at < payload.len; at += JOURNAL_RECORD) {
+        uint64_t number = load_le64(payload.data + at);
+        assert_int_equal(number, *next);
+        assert_true(number < run->op_count);
+        const struct op *op = &run->ops[number];
+        bool blind = below(run, 2) == 0;
+        read_now(run, op, blind);
+        execute(run, op, blind ? KEYREF_BLIND : 0);
+        (*next)++;
+    }
+}
+
+/* Replays what is behind the cut; returns how many operations that were. */
+static size_t replay(struct run *run)
+{
+    size_t first = run->disk_op_count;
+    size_t next = first;
+    uint32_t db = 0;
+    uint64_t offset = 0;
+    struct bytes payload;
+    struct err err;
+    enum status st = ST_OK;
+    while ((st = store_replay_next(run->store, &db, &offset, &payload, &err)) == ST_OK)
+        replay_block(run, &next, payload);
+    assert_status(st, ST_END);
+    assert_int_equal(next, run->op_count);
+    return next - first;
+}
+
+static void open_store(struct run *run)
+{
+    struct err err;
+    assert_ok(store_open(&run->options, &run->store, &err), &err);
+    run->ks = store_keyspace(run->store);
+    run->ks->string_rules.chunk_bytes = run->chunk_bytes;
+    run->cut_count = 0;
+    pass_time(run, 0);
+}
+
+static void resolve_all(struct run *run)
+{
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    while (loader_resolving(store_loader(run->store)) != 0) {
+        assert_true(harness_now_ms() < deadline_ms);
+        drain(run);
+        sleep_a_little();
+    }
+}
+
+static void reopen(struct run *run, bool clean)
+{
+    struct err err;
+    let_go(run);
+    if (clean)
+        resolve_all(run);
+    assert_ok(store_close(run->store, clean, &err), &err);
+    open_store(run);
+    check_disk(run, false);
+    size_t replayed = replay(run);
+    if (clean)
+        assert_int_equal(replayed, 0);
+    resolve_all(run);
+    store_check_keyspace(run->ks);
+    store_check_sizes(run->ks, &run->model);
+}
+
+/* Each key, through loads where it is cold. */
+static void check_all_keys(struct run *run)
+{
+    for (uint32_t db = 0; db < MODEL_DBS; db++) {
+        for (uint32_t key = 0; key < MODEL_KEYS; key++) {
+            struct reader reader = {.run = run, .active = true, .db = db, .key = key};
+            reader.wait.ready = nothing_to_do;
+            for (uint32_t tries = 0; !reader.has_read; tries++) {
+                assert_true(tries < 100);
+                drain_until_zero(run, &reader.wait.outstanding);
+                step_reader(&reader);
+            }
+            release_reader(&reader);
+        }
+    }
+}
+
+/* Far in the future no key with an expiry may be left, in RAM or on disk. */
+static void check_everything_expires(struct run *run)
+{
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    uint64_t left = 1;
+    while (left != 0) {
+        assert_true(harness_now_ms() < deadline_ms);
+        pass_time(run, 5000);
+        (void)store_tick(run->store, run->now_ms, run->mono_ms);
+        sleep_a_little();
+        left = 0;
+        for (uint32_t db = 0; db < MODEL_DBS; db++)
+            left += store_model_expires(&run->model, db);
+    }
+    resolve_all(run);
+    store_check_sizes(run->ks, &run->model);
+}
+
+static void init_run(struct run *run, uint64_t seed)
+{
+    *run = (struct run){.seed = seed, .random = seed * 7919 + 1};
+    run->dir = harness_make_dir();
+    run->now_ms = INT64_C(1700000000000);
+    run->mono_ms = 1000000;
+    run->chunk_bytes = below(run, 2) == 0 ? 64 : 1024;
+    store_model_init(&run->model);
+    store_model_init(&run->disk_model);
+    run->options = (struct store_options){
+        .env = env_posix(),
+        .dir = run->dir,
+        .db_count = MODEL_DBS,
+        .large_object_bytes = below(run, 2) == 0 ? 300 : 6000,
+        .fsync = JOURNAL_FSYNC_NO,
+        .segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
+        .flush_interval_ms = below(run, 2) == 0 ? 200 : 2000,
+        .dirty_bytes_max = below(run, 2) == 0 ? 200000 : 10000000,
+        .journal_bytes_max = 1 << 30,
+        .block_cache_bytes = 4 << 20,
+        .write_buffer_bytes = 4 << 20,
+        .compaction_threads = 1,
+        .loader_threads = 3,
+        .hot_bytes_max = below(run, 2) == 0 ? 3 * 1024 * 1024 : (size_t)1 << 30,
+        .policy = (enum evict_policy)below(run, 4),
+        .volatile_first = below(run, 2) == 0,
+        .samples = 5,
+        .lfu_log_factor = 10,
+        .lfu_decay_minutes = 1,
+        .expired = expired,
+        .arg = run,
+    };
+}
+
+static void deinit_run(struct run *run)
+{
+    store_model_deinit(&run->model);
+    store_model_deinit(&run->disk_model);
+    mem_free(run->ops);
+    harness_remove_dir(run->dir);
+    mem_free(run->dir);
+}
+
+static void run_seed(uint64_t seed)
+{
+    struct run *run = mem_calloc(1, sizeof(*run));
+    init_run(run, seed);
+    open_store(run);
+    for (uint32_t i = 1; i <= STEPS; i++) {
+        step(run);
+        if (i % REOPEN_STEPS == 0)
+            reopen(run, below(run, 2) == 0);
+    }
+    check_all_keys(run);
+    check_everything_expires(run);
+    reopen(run, true);
+    check_disk(run, true);
+    check_all_keys(run);
+    struct err err;
+    assert_ok(store_close(run->store, true, &err), &err);
+    deinit_run(run);
+    mem_free(run);
+}
+
+static uint64_t number_from_environment(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+static uint64_t current_seed;
+
+static int print_seed(void **state)
+{
+    (void)state;
+    if (current_seed != 0)
+        print_error("store_model_test failed with BASALT_TEST_SEED=%llu\n",
+                    (unsigned long long)current_seed);
+    return 0;
+}
+
+static void the_store_holds_what_a_plain_array_would_hold(void **state)
+{
+    (void)state;
+    uint64_t seed = number_from_environment("BASALT_TEST_SEED", 0);
+    uint64_t runs = seed != 0 ? 1 : number_from_environment("BASALT_TEST_RUNS", RUNS);
+    if (seed == 0)
+        seed = (uint64_t)time(NULL) % 1000000 + 1;
+    for (uint64_t i = 0; i < runs; i++) {
+        current_seed = seed + i;
+        run_seed(current_seed);
+    }
+    current_seed = 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_WITH(the_store_holds_what_a_plain_array_would_hold, NULL, print_seed)};
+    return RUN_TESTS("store_model", tests);
+}
