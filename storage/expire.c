@@ -341,7 +341,7 @@ static void done_read(struct job *job)
     expire->more = expire->entry_count == INDEX_BATCH && !expire->failed;
     if (expire->failed)
         expire->stats.read_errors++;
-    for (uint32_t i = 0; i < expire->entry_count && expire->active; i++) {
+    for (uint32_t i = 0; i < expire->entry_count && expire->active && !expire->paused; i++) {
         const struct index_entry *entry = &expire->entries[i];
         if (!handle_entry(expire, entry, expire->options.ks->now_ms)) {
             buf_clear(&expire->seek); /* begin with this one again */
