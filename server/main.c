@@ -99,8 +99,8 @@ int main(int argc, char **argv)
     struct config *config = config_create();
     struct err err;
     if (config_load_args(config, argc - 1, argv + 1, &err) != ST_OK) {
-        (void)fprintf(stderr, "\n*** FATAL CONFIG FILE ERROR (Basalt %s) ***\n%s\n\n", BASALT_VERSION,
-                      err.message);
+        (void)fprintf(stderr, "\n*** FATAL CONFIG FILE ERROR (Basalt %s) ***\n%s\n\n",
+                      BASALT_VERSION, err.message);
         config_destroy(config);
         return 1;
     }

@@ -57,7 +57,7 @@ struct session {
     const struct command *last_command;
     uint64_t command_count;
     uint64_t write_offset; /* journal offset behind its last write */
-    void *extension[4]; /* owned by pubsub, tracking, blocking, replication, in this order */
+    void *extension[4];    /* owned by pubsub, tracking, blocking, replication, in this order */
 };
 
 #endif

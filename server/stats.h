@@ -73,7 +73,7 @@ struct stats {
 
     /* Event loop: cycles that did something */
     uint64_t ticks;
-    uint64_t tick_duration_us;    /* sum */
+    uint64_t tick_duration_us; /* sum */
 
     /* Memory in use, bytes (memory_report.h); not reset */
     uint64_t memory_startup; /* when the server had started; 0: not known yet */

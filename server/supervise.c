@@ -14,8 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PIDFILE_DEFAULT "/var/run/redis.pid" /* as Redis: where daemonize is on and none is named  \
-                                              */
+#define PIDFILE_DEFAULT                                                                            \
+    "/var/run/redis.pid" /* as Redis: where daemonize is on and none is named                      \
+                          */
 
 static bool under_systemd(const struct config *config)
 {
