@@ -311,15 +311,20 @@ void server_fixture_destroy(struct server_fixture *fixture)
     mem_free(fixture);
 }
 
+void server_fixture_print_log_end(const struct server_fixture *fixture)
+{
+    char *log = server_fixture_read_log(fixture);
+    size_t len = strlen(log);
+    size_t shown = len < SHOWN_LOG_BYTES ? len : SHOWN_LOG_BYTES;
+    (void)fprintf(stderr, "--- end of the server's log\n%s\n---\n", log + (len - shown));
+    mem_free(log);
+}
+
 int server_fixture_teardown(void **state)
 {
     (void)state;
     while (fixtures != NULL) {
-        char *log = server_fixture_read_log(fixtures);
-        size_t len = strlen(log);
-        size_t shown = len < SHOWN_LOG_BYTES ? len : SHOWN_LOG_BYTES;
-        (void)fprintf(stderr, "--- end of the server's log\n%s\n---\n", log + (len - shown));
-        mem_free(log);
+        server_fixture_print_log_end(fixtures);
         server_fixture_destroy(fixtures);
     }
     return 0;

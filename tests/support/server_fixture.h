@@ -60,6 +60,8 @@ const char *server_fixture_dir(const struct server_fixture *fixture);
 struct resp_client *server_fixture_connect(struct server_fixture *fixture);
 /* All that the process has printed so far, to be freed with mem_free. */
 char *server_fixture_read_log(const struct server_fixture *fixture);
+/* Prints the last 8 KiB of it to stderr. */
+void server_fixture_print_log_end(const struct server_fixture *fixture);
 /* Waits until the log holds `text`, at most `timeout_ms`. */
 bool server_fixture_wait_log(const struct server_fixture *fixture, const char *text,
                              int timeout_ms);

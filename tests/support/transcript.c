@@ -18,6 +18,7 @@
 
 #define SERVER_ARGS_MAX    64
 #define RECORD_TIMEOUT_MS  300
+#define EXIT_GRACE_MS      500
 #define EXIT_TIMEOUT_MS    20000
 #define UNTIL_PAUSE_NS     2000000
 #define LAST_WORDS         "end of transcript"
@@ -444,6 +445,9 @@ static void run_on_server(struct transcript_run *run)
     run->server =
         run->transcript->needs_server ? start_own_server(run) : prepare_shared_server(run);
     walk(run);
+    /* A server that died has said why. */
+    if (run->broken && server_fixture_wait_exit(run->server, EXIT_GRACE_MS, NULL))
+        server_fixture_print_log_end(run->server);
     if (run->transcript->needs_server) {
         if (!run->broken)
             server_fixture_stop(run->server);
