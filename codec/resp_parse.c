@@ -58,6 +58,7 @@ static inline const uint8_t *read_length_fast(const uint8_t *place, const uint8_
  * with the two bytes that end it. */
 static size_t line_len(const uint8_t *line, size_t len)
 {
+    CHECK(line != NULL);
     const uint8_t *end = memchr(line, '\r', len);
     if (end == NULL || (size_t)(end - line) + 2 > len)
         return 0;

@@ -112,7 +112,7 @@ void conns_evict(struct conns *conns)
 /* Gives back what an idle connection does not need. */
 static void shrink(struct conn *conn)
 {
-    if ((conn->state & (CONN_WAITS | CONN_PINNED)) != 0 || conn_idle_ms(conn) < IDLE_AFTER_MS)
+    if ((conn->state & (CONN_WAITS | CONN_RELEASED)) != 0 || conn_idle_ms(conn) < IDLE_AFTER_MS)
         return;
     resp_parser_trim(&conn->parser);
     size_t unread = conn_unread(conn);

@@ -499,11 +499,12 @@ const struct command cmd_client_table[] = {
      .since = "2.4.0",
      .complexity = "O(N) where N is the number of client connections",
      .summary = "Terminates open connections.",
-     .history = TEXTS("2.8.12", "Added new filter format.", "2.8.12", "`ID` option.", "3.2.0",
-                      "Added `master` type in for `TYPE` option.", "5.0.0",
-                      "Replaced `slave` `TYPE` with `replica`. `slave` still supported for "
-                      "backward compatibility.",
-                      "6.2.0", "`LADDR` option."),
+     .history =
+         TEXTS("2.8.12", "Added new filter format.", "2.8.12", "`ID` option.", "3.2.0",
+               "Added `master` type in for `TYPE` option.", "5.0.0",
+               ("Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward "
+                "compatibility."),
+               "6.2.0", "`LADDR` option."),
      .args = ARGS(ARG(
          "filter", ONEOF,
          .children =
@@ -538,8 +539,8 @@ const struct command cmd_client_table[] = {
      .tips = TEXTS("nondeterministic_output"),
      .history = TEXTS("2.8.12", "Added unique client `id` field.", "5.0.0",
                       "Added optional `TYPE` filter.", "6.0.0", "Added `user` field.", "6.2.0",
-                      "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional "
-                      "`ID` filter.",
+                      ("Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional "
+                       "`ID` filter."),
                       "7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields.", "7.0.3",
                       "Added `ssub` field."),
      .args =
