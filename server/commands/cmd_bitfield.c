@@ -207,7 +207,8 @@ static void run_writes(struct call *c, const struct bitfield_ops *ops)
     if (changes == 0 && !grows)
         return;
     call_key_modified(c, &c->keys[0]);
-    call_notify(c, NOTIFY_STRING, "setbit", c->keys[0].key);
+    if (changes != 0)
+        call_notify(c, NOTIFY_STRING, "setbit", c->keys[0].key);
     call_changed(c, changes == 0 ? 1 : changes);
 }
 

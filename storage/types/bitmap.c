@@ -84,28 +84,50 @@ uint64_t bitmap_find(struct bytes bytes, bool bit)
 
 /* ---- Combining. */
 
+static void store_word(uint8_t *at, uint64_t word)
+{
+    memcpy(at, &word, sizeof(word));
+}
+
+/* One loop per operation, a word at a time. */
+static size_t combine_words(enum bitmap_operation operation, uint8_t *restrict out,
+                            const uint8_t *restrict in, size_t len)
+{
+    size_t end = len / 8 * 8;
+    switch (operation) {
+    case BITMAP_AND:
+        for (size_t i = 0; i < end; i += 8)
+            store_word(out + i, load_word(out + i) & load_word(in + i));
+        break;
+    case BITMAP_OR:
+        for (size_t i = 0; i < end; i += 8)
+            store_word(out + i, load_word(out + i) | load_word(in + i));
+        break;
+    case BITMAP_XOR:
+        for (size_t i = 0; i < end; i += 8)
+            store_word(out + i, load_word(out + i) ^ load_word(in + i));
+        break;
+    }
+    return end;
+}
+
 void bitmap_combine(enum bitmap_operation operation, uint8_t *restrict out,
                     const uint8_t *restrict in, size_t len)
 {
-    switch (operation) {
-    case BITMAP_AND:
-        for (size_t i = 0; i < len; i++)
-            out[i] &= in[i];
-        break;
-    case BITMAP_OR:
-        for (size_t i = 0; i < len; i++)
-            out[i] |= in[i];
-        break;
-    case BITMAP_XOR:
-        for (size_t i = 0; i < len; i++)
-            out[i] ^= in[i];
-        break;
+    for (size_t i = combine_words(operation, out, in, len); i < len; i++) {
+        unsigned both = operation == BITMAP_AND  ? out[i] & in[i]
+                        : operation == BITMAP_OR ? out[i] | in[i]
+                                                 : out[i] ^ in[i];
+        out[i] = (uint8_t)both;
     }
 }
 
 void bitmap_invert(uint8_t *out, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
+    size_t end = len / 8 * 8;
+    for (size_t i = 0; i < end; i += 8)
+        store_word(out + i, ~load_word(out + i));
+    for (size_t i = end; i < len; i++)
         out[i] = (uint8_t)~out[i];
 }
 

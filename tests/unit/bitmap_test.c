@@ -142,6 +142,33 @@ static void stored_value_that_does_not_fit_is_cut_or_bounded(void **state)
     assert_int_equal(out, -128);
 }
 
+static void operations_agree_at_all_lengths(void **state)
+{
+    (void)state;
+    uint64_t seed = 99;
+    for (size_t len = 0; len < 70; len++) {
+        uint8_t a[72], b[72], out[72];
+        for (size_t i = 0; i < sizeof(a); i++) {
+            a[i] = (uint8_t)random_next(&seed);
+            b[i] = (uint8_t)random_next(&seed);
+        }
+        for (int operation = BITMAP_AND; operation <= BITMAP_XOR; operation++) {
+            memcpy(out, a, sizeof(a));
+            bitmap_combine((enum bitmap_operation)operation, out, b, len);
+            for (size_t i = 0; i < sizeof(a); i++) {
+                int expected = operation == BITMAP_AND  ? a[i] & b[i]
+                               : operation == BITMAP_OR ? a[i] | b[i]
+                                                        : a[i] ^ b[i];
+                assert_int_equal(out[i], i < len ? expected : a[i]);
+            }
+        }
+        memcpy(out, a, sizeof(a));
+        bitmap_invert(out, len);
+        for (size_t i = 0; i < sizeof(a); i++)
+            assert_int_equal(out[i], i < len ? (uint8_t)~a[i] : a[i]);
+    }
+}
+
 static void operations_combine_each_bit(void **state)
 {
     (void)state;
@@ -165,6 +192,7 @@ int main(void)
         TEST(sums_overflow_as_their_field_says),
         TEST(stored_value_that_does_not_fit_is_cut_or_bounded),
         TEST(operations_combine_each_bit),
+        TEST(operations_agree_at_all_lengths),
     };
     return RUN_TESTS("bitmap", tests);
 }
