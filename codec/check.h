@@ -11,6 +11,9 @@ _Noreturn void check_failed(const char *file, int line, const char *condition);
             check_failed(__FILE__, __LINE__, #cond);                                               \
     } while (0)
 
+/* Where control must not come; says what would have had to hold. */
+#define CHECK_UNREACHED(text) check_failed(__FILE__, __LINE__, text)
+
 #if BASALT_DEBUG
 #define DCHECK(cond) CHECK(cond)
 #else

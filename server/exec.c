@@ -129,7 +129,7 @@ uint32_t exec_db_number(const struct exec *exec, const struct db *db)
     for (uint32_t i = 0; i < ks_db_count(exec->ks); i++)
         if (ks_db(exec->ks, i) == db)
             return i;
-    CHECK(!"the database has a number");
+    CHECK_UNREACHED("the database has a number");
     return 0;
 }
 

@@ -24,7 +24,7 @@ static uint32_t redis_type(const struct object *o)
     case OBJECT_TYPE_COUNT:
         break;
     }
-    CHECK(!"the object is live");
+    CHECK_UNREACHED("the object is live");
     return 0;
 }
 

@@ -171,7 +171,7 @@ static uint32_t db_number(const struct keyspace *ks, const struct db *db)
     for (uint32_t i = 0; i < ks->db_count; i++)
         if (ks->dbs[i] == db)
             return i;
-    CHECK(!"the database has a number");
+    CHECK_UNREACHED("the database has a number");
     return 0;
 }
 

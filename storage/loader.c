@@ -129,7 +129,7 @@ enum family loader_family(enum object_type type)
     case OBJECT_TYPE_COUNT:
         break;
     }
-    CHECK(!"a type with a family");
+    CHECK_UNREACHED("a type with a family");
     return FAMILY_META;
 }
 

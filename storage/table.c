@@ -382,7 +382,7 @@ static uint64_t *find_entry(struct table *table, uint64_t position, uint64_t wan
         for (int i = 0; i < BUCKET_ENTRIES; i++)
             if (bucket->entries[i] == wanted)
                 return &bucket->entries[i];
-    CHECK(!"the object is in the table");
+    CHECK_UNREACHED("the object is in the table");
     return NULL;
 }
 
