@@ -7,8 +7,6 @@ function finish_entry(verdict)
     if (cases == 0) {
         if (verdict == "Passed")
             passed++
-        else if (verdict == "Skipped")
-            skipped++
         else
             failed++
     } else if (verdict == "Passed") {
@@ -23,7 +21,14 @@ function finish_entry(verdict)
         skipped += left_out
         failed += bad
     }
-    cases = ok = left_out = in_case = 0
+    cases = ok = left_out = in_case = is_open = 0
+}
+
+# An entry without a verdict ran into its time limit.
+/^[0-9]+\/[0-9]+ Testing: / {
+    if (is_open)
+        finish_entry("Failed")
+    is_open = 1
 }
 
 /^\[ RUN      \] / { cases++; in_case = 1 }
@@ -32,5 +37,8 @@ function finish_entry(verdict)
 /^\[  FAILED  \] / && in_case { in_case = 0 }
 /^Test Passed\.$/ { finish_entry("Passed") }
 /^Test Failed\.$/ { finish_entry("Failed") }
-/^Test Skipped\.$/ { finish_entry("Skipped") }
-END { print passed + 0, failed + 0, skipped + 0 }
+END {
+    if (is_open)
+        finish_entry("Failed")
+    print passed + 0, failed + 0, skipped + 0
+}
