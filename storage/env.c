@@ -156,6 +156,18 @@ enum status env_rename(struct env *env, const char *from, const char *to, struct
                       strerror_r(error, reason, sizeof(reason)));
 }
 
+enum status env_exchange(struct env *env, const char *a, const char *b, struct err *err)
+{
+    int error = env->exchange(env, a, b);
+    if (error == 0)
+        return ST_OK;
+    bool unsupported = error == EINVAL || error == ENOSYS || error == ENOTSUP;
+    char reason[128];
+    return err_set_os(err, unsupported ? ST_UNSUPPORTED : env_status(error), error,
+                      "cannot exchange %s and %s: %s", a, b,
+                      strerror_r(error, reason, sizeof(reason)));
+}
+
 enum status env_unlink(struct env *env, const char *path, struct err *err)
 {
     int error = env->unlink(env, path);
@@ -166,6 +178,69 @@ enum status env_mkdir(struct env *env, const char *path, struct err *err)
 {
     int error = env->mkdir(env, path);
     return error == 0 || error == EEXIST ? ST_OK : report(err, error, "make directory", path);
+}
+
+enum status env_rmdir(struct env *env, const char *path, struct err *err)
+{
+    int error = env->rmdir(env, path);
+    return error == 0 ? ST_OK : report(err, error, "remove directory", path);
+}
+
+static void append_name(void *arg, const char *name)
+{
+    buf_append(arg, name, strlen(name) + 1);
+}
+
+/* Deletes the files of a directory until one turns out to be a directory: then `path` becomes that
+ * one's, and `*entered_out` true. */
+static enum status empty_dir(struct env *env, char *path, bool *entered_out, struct err *err)
+{
+    struct buf names = {0};
+    size_t path_len = strlen(path);
+    *entered_out = false;
+    enum status st = env_list_dir(env, path, append_name, &names, err);
+    for (size_t at = 0; st == ST_OK && at < names.len && !*entered_out;) {
+        const char *name = (const char *)names.data + at;
+        size_t name_len = strlen(name);
+        at += name_len + 1;
+        if (path_len + 1 + name_len >= ENV_PATH_BYTES_MAX) {
+            st = err_set(err, ST_LIMIT, "cannot delete %s: paths in it are too long", path);
+            break;
+        }
+        path[path_len] = '/';
+        memcpy(path + path_len + 1, name, name_len + 1);
+        int error = env->unlink(env, path);
+        *entered_out = error == EISDIR;
+        if (error != 0 && error != EISDIR && error != ENOENT)
+            st = report(err, error, "delete", path);
+        if (!*entered_out)
+            path[path_len] = '\0';
+    }
+    buf_deinit(&names);
+    return st;
+}
+
+enum status env_remove_tree(struct env *env, const char *path, struct err *err)
+{
+    char place[ENV_PATH_BYTES_MAX];
+    size_t root_len = strlen(path);
+    if (root_len >= sizeof(place))
+        return err_set(err, ST_LIMIT, "the path %.100s... is too long", path);
+    memcpy(place, path, root_len + 1);
+    enum status st = ST_OK;
+    while (st == ST_OK) {
+        bool entered = false;
+        st = empty_dir(env, place, &entered, err);
+        if (st == ST_NOT_FOUND && strlen(place) == root_len)
+            return ST_OK;
+        if (st != ST_OK || entered)
+            continue;
+        st = env_rmdir(env, place, err);
+        if (strlen(place) == root_len)
+            break;
+        *strrchr(place, '/') = '\0';
+    }
+    return st;
 }
 
 enum status env_list_dir(struct env *env, const char *path, env_visit_fn *visit, void *arg,

@@ -50,8 +50,10 @@ struct env {
     int (*file_size)(struct env *env, int fd, uint64_t *size_out);
     int (*drop_cache)(struct env *env, int fd); /* forget clean cached pages; a mere hint */
     int (*rename)(struct env *env, const char *from, const char *to);
+    int (*exchange)(struct env *env, const char *a, const char *b);
     int (*unlink)(struct env *env, const char *path);
     int (*mkdir)(struct env *env, const char *path);
+    int (*rmdir)(struct env *env, const char *path);
     int (*list_dir)(struct env *env, const char *path, env_visit_fn *visit, void *arg);
     /* Opens (makes) the file and takes its lock, which lasts until close; EAGAIN if it is taken. */
     int (*lock_file)(struct env *env, const char *path, int *fd_out);
@@ -98,9 +100,17 @@ MUST_USE enum status env_seek(struct env *env, int fd, const char *path, uint64_
 MUST_USE enum status env_file_size(struct env *env, int fd, const char *path, uint64_t *size_out,
                                    struct err *err);
 MUST_USE enum status env_rename(struct env *env, const char *from, const char *to, struct err *err);
+/* Lets two existing names change places, both at once whatever happens. ST_UNSUPPORTED where the
+ * file system cannot. */
+MUST_USE enum status env_exchange(struct env *env, const char *a, const char *b, struct err *err);
 MUST_USE enum status env_unlink(struct env *env, const char *path, struct err *err);
 /* Makes the directory (one level); one that exists already is fine. */
 MUST_USE enum status env_mkdir(struct env *env, const char *path, struct err *err);
+/* Removes an empty directory. */
+MUST_USE enum status env_rmdir(struct env *env, const char *path, struct err *err);
+/* Deletes a directory with all that is in it, links and not what they point to. One that does not
+ * exist is fine. After a failure some of it is left. */
+MUST_USE enum status env_remove_tree(struct env *env, const char *path, struct err *err);
 MUST_USE enum status env_list_dir(struct env *env, const char *path, env_visit_fn *visit, void *arg,
                                   struct err *err);
 /* Takes the lock; ST_AGAIN when another process holds it. env_close gives it back. */

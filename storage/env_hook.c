@@ -17,7 +17,8 @@ static const char *const op_names[ENV_OP_COUNT] = {
     [ENV_OP_FILE_SIZE] = "file_size", [ENV_OP_DROP_CACHE] = "drop_cache",
     [ENV_OP_RENAME] = "rename",       [ENV_OP_UNLINK] = "unlink",
     [ENV_OP_MKDIR] = "mkdir",         [ENV_OP_LIST_DIR] = "list_dir",
-    [ENV_OP_LOCK_FILE] = "lock_file",
+    [ENV_OP_LOCK_FILE] = "lock_file", [ENV_OP_EXCHANGE] = "exchange",
+    [ENV_OP_RMDIR] = "rmdir",
 };
 
 const char *env_op_name(enum env_op op)
@@ -252,6 +253,16 @@ static int hook_rename(struct env *env, const char *from, const char *to)
     return settle(hook, &call, asked, error, 0);
 }
 
+/* For directories: the paths of open files in them are not brought up to date. */
+static int hook_exchange(struct env *env, const char *a, const char *b)
+{
+    struct env_hook *hook = hook_of(env);
+    struct env_call call = path_call(ENV_OP_EXCHANGE, a);
+    call.path_to = b;
+    int asked = ask(hook, &call);
+    return settle(hook, &call, asked, asked == 0 ? hook->base->exchange(hook->base, a, b) : 0, 0);
+}
+
 static int hook_unlink(struct env *env, const char *path)
 {
     struct env_hook *hook = hook_of(env);
@@ -266,6 +277,14 @@ static int hook_mkdir(struct env *env, const char *path)
     struct env_call call = path_call(ENV_OP_MKDIR, path);
     int asked = ask(hook, &call);
     return settle(hook, &call, asked, asked == 0 ? hook->base->mkdir(hook->base, path) : 0, 0);
+}
+
+static int hook_rmdir(struct env *env, const char *path)
+{
+    struct env_hook *hook = hook_of(env);
+    struct env_call call = path_call(ENV_OP_RMDIR, path);
+    int asked = ask(hook, &call);
+    return settle(hook, &call, asked, asked == 0 ? hook->base->rmdir(hook->base, path) : 0, 0);
 }
 
 static int hook_list_dir(struct env *env, const char *path, env_visit_fn *visit, void *arg)
@@ -327,8 +346,10 @@ void env_hook_init(struct env_hook *hook, struct env *base, env_before_fn *befor
                 .file_size = hook_file_size,
                 .drop_cache = hook_drop_cache,
                 .rename = hook_rename,
+                .exchange = hook_exchange,
                 .unlink = hook_unlink,
                 .mkdir = hook_mkdir,
+                .rmdir = hook_rmdir,
                 .list_dir = hook_list_dir,
                 .lock_file = hook_lock_file,
                 .now_realtime_ms = hook_now_realtime_ms,

@@ -22,8 +22,10 @@ enum env_op {
     ENV_OP_FILE_SIZE,
     ENV_OP_DROP_CACHE,
     ENV_OP_RENAME,
+    ENV_OP_EXCHANGE,
     ENV_OP_UNLINK,
     ENV_OP_MKDIR,
+    ENV_OP_RMDIR,
     ENV_OP_LIST_DIR,
     ENV_OP_LOCK_FILE,
     ENV_OP_COUNT,
@@ -35,7 +37,7 @@ const char *env_op_name(enum env_op op);
 struct env_call {
     enum env_op op;
     const char *path;    /* of the file, also where the call has a descriptor only */
-    const char *path_to; /* ENV_OP_RENAME */
+    const char *path_to; /* ENV_OP_RENAME, ENV_OP_EXCHANGE */
     int fd;              /* -1 where there is none; for an open, set after the call */
     unsigned flags;      /* ENV_OP_OPEN */
     uint64_t off;        /* ENV_OP_PREAD, ENV_OP_SEEK; the size for ENV_OP_TRUNCATE */

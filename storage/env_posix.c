@@ -159,6 +159,12 @@ static int posix_rename(struct env *env, const char *from, const char *to)
     return result(rename(from, to));
 }
 
+static int posix_exchange(struct env *env, const char *a, const char *b)
+{
+    (void)env;
+    return result(renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE));
+}
+
 static int posix_unlink(struct env *env, const char *path)
 {
     (void)env;
@@ -169,6 +175,12 @@ static int posix_mkdir(struct env *env, const char *path)
 {
     (void)env;
     return result(mkdir(path, ENV_DIR_MODE));
+}
+
+static int posix_rmdir(struct env *env, const char *path)
+{
+    (void)env;
+    return result(rmdir(path));
 }
 
 static int posix_list_dir(struct env *env, const char *path, env_visit_fn *visit, void *arg)
@@ -257,8 +269,10 @@ struct env *env_posix(void)
         .file_size = posix_file_size,
         .drop_cache = posix_drop_cache,
         .rename = posix_rename,
+        .exchange = posix_exchange,
         .unlink = posix_unlink,
         .mkdir = posix_mkdir,
+        .rmdir = posix_rmdir,
         .list_dir = posix_list_dir,
         .lock_file = posix_lock_file,
         .now_realtime_ms = posix_now_realtime_ms,

@@ -31,7 +31,7 @@ struct env *env_fault_env(struct env_fault *fault);
     (ENV_FAULT_OP(ENV_OP_OPEN) | ENV_FAULT_OP(ENV_OP_WRITE) | ENV_FAULT_OP(ENV_OP_WRITEV) |        \
      ENV_FAULT_OP(ENV_OP_FDATASYNC) | ENV_FAULT_OP(ENV_OP_SYNC_DIR) |                              \
      ENV_FAULT_OP(ENV_OP_TRUNCATE) | ENV_FAULT_OP(ENV_OP_RENAME) | ENV_FAULT_OP(ENV_OP_UNLINK) |   \
-     ENV_FAULT_OP(ENV_OP_MKDIR))
+     ENV_FAULT_OP(ENV_OP_MKDIR) | ENV_FAULT_OP(ENV_OP_RMDIR) | ENV_FAULT_OP(ENV_OP_EXCHANGE))
 /* All that return something a caller must look at. */
 #define ENV_FAULT_ALL                                                                              \
     (ENV_FAULT_WRITES | ENV_FAULT_OP(ENV_OP_READ) | ENV_FAULT_OP(ENV_OP_PREAD) |                   \

@@ -207,6 +207,80 @@ static void directories_are_made_and_listed(void **state)
     assert_status(env_unlink(fixture->env, fixture->path, &err), ST_NOT_FOUND);
 }
 
+static void make_file(struct fixture *fixture, const char *name)
+{
+    char path[300];
+    int fd;
+    (void)snprintf(path, sizeof(path), "%s/%s", fixture->root, name);
+    assert_ok(env_open(fixture->env, path, ENV_WRITE | ENV_CREATE, &fd, NULL), NULL);
+    env_close(fixture->env, fd);
+}
+
+static void make_dirs(struct fixture *fixture, const char *const *names, size_t count)
+{
+    char path[300];
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s", fixture->root, names[i]);
+        assert_ok(env_mkdir(fixture->env, path, NULL), NULL);
+    }
+}
+
+static bool is_there(struct fixture *fixture, const char *name)
+{
+    char path[300];
+    (void)snprintf(path, sizeof(path), "%s/%s", fixture->root, name);
+    return access(path, F_OK) == 0;
+}
+
+static void directories_exchange_their_names(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    static const char *const dirs[] = {"a", "b", "b/in"};
+    char a[300];
+    char b[300];
+    make_dirs(fixture, dirs, 3);
+    make_file(fixture, "a/one");
+    make_file(fixture, "b/two");
+    (void)snprintf(a, sizeof(a), "%s/a", fixture->root);
+    (void)snprintf(b, sizeof(b), "%s/b", fixture->root);
+    assert_ok(env_exchange(fixture->env, a, b, &err), &err);
+    assert_true(is_there(fixture, "a/two") && is_there(fixture, "a/in"));
+    assert_true(is_there(fixture, "b/one"));
+    (void)snprintf(b, sizeof(b), "%s/missing", fixture->root);
+    assert_status(env_exchange(fixture->env, a, b, &err), ST_NOT_FOUND);
+    assert_true(is_there(fixture, "a/two"));
+    assert_status(env_rmdir(env_posix(), a, &err), ST_IO); /* it is not empty */
+}
+
+static void a_tree_is_removed_and_nothing_else(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    static const char *const dirs[] = {"kept",      "tree",          "tree/empty",
+                                       "tree/deep", "tree/deep/one", "tree/deep/two"};
+    char path[300];
+    char target[300];
+    make_dirs(fixture, dirs, sizeof(dirs) / sizeof(dirs[0]));
+    make_file(fixture, "kept/file");
+    make_file(fixture, "tree/file");
+    make_file(fixture, "tree/deep/one/file");
+    make_file(fixture, "tree/deep/two/file");
+    (void)snprintf(target, sizeof(target), "%s/kept", fixture->root);
+    (void)snprintf(path, sizeof(path), "%s/tree/deep/link", fixture->root);
+    assert_int_equal(symlink(target, path), 0);
+    (void)snprintf(path, sizeof(path), "%s/tree", fixture->root);
+    assert_ok(env_remove_tree(fixture->env, path, &err), &err);
+    assert_false(is_there(fixture, "tree"));
+    assert_true(is_there(fixture, "kept/file"));
+    assert_ok(env_remove_tree(fixture->env, path, &err), &err); /* nothing there: fine */
+    const struct env_fault_plan plan = {
+        .ops = ENV_FAULT_OP(ENV_OP_UNLINK), .nth = 1, .error = EACCES};
+    env_fault_set_plan(fixture->fault, &plan);
+    assert_status(env_remove_tree(fixture->env, target, &err), ST_IO);
+    assert_non_null(strstr(err.message, "kept/file"));
+}
+
 /* A server never does this. */
 static void destroy_faults(struct env *env)
 {
@@ -324,6 +398,8 @@ int main(void)
         TEST_WITH(a_replaced_file_is_old_or_new_whatever_fails, setup, teardown),
         TEST_WITH(a_lock_holds_off_the_next_one_and_names_its_holder, setup, teardown),
         TEST_WITH(directories_are_made_and_listed, setup, teardown),
+        TEST_WITH(directories_exchange_their_names, setup, teardown),
+        TEST_WITH(a_tree_is_removed_and_nothing_else, setup, teardown),
         TEST(fault_texts_are_read_or_refused),
         TEST_WITH(faults_from_a_text_hit_the_named_calls, setup, teardown),
         TEST_WITH(a_process_can_be_killed_before_or_after_a_call, setup, teardown),
