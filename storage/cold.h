@@ -85,6 +85,12 @@ MUST_USE enum status cold_open(const struct cold_options *options, struct cold *
  */
 void cold_close(struct cold *cold);
 
+/* Takes the lock of a store that is not open, as cold_open does, without looking at what is in it:
+ * until cold_unlock no process can open it. The store may be moved meanwhile. ST_NOT_FOUND: there
+ * is none; ST_EXISTS: a process has it open; ST_IO. Not for a store that this process has open. */
+MUST_USE enum status cold_lock(const char *dir, int *lock_out, struct err *err);
+void cold_unlock(int lock); /* -1 is allowed */
+
 /* ---- Reads: any thread --------------------------------------------------------------------------
  */
 

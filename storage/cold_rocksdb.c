@@ -299,6 +299,36 @@ enum status cold_open(const struct cold_options *options, struct cold **out, str
     return ST_OK;
 }
 
+/* RocksDB locks the whole file LOCK by fcntl. A lock of this kind conflicts with that, but belongs
+ * to the descriptor instead of the process. */
+enum status cold_lock(const char *dir, int *lock_out, struct err *err)
+{
+    struct buf path = {0};
+    buf_append_format(&path, "%s/LOCK", dir);
+    buf_append_byte(&path, 0);
+    int fd = open((const char *)path.data, O_RDWR | O_CLOEXEC);
+    int error = fd < 0 ? errno : 0;
+    buf_deinit(&path);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &whole) != 0)
+        error = errno;
+    if (error == 0) {
+        *lock_out = fd;
+        return ST_OK;
+    }
+    cold_unlock(fd);
+    if (error == EAGAIN || error == EACCES)
+        return err_set(err, ST_EXISTS, "the store in %s is in use by another process", dir);
+    return err_set_os(err, error == ENOENT || error == ENOTDIR ? ST_NOT_FOUND : ST_IO, error,
+                      "cannot lock the store in %s: %s", dir, strerror(error));
+}
+
+void cold_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
+
 void cold_close(struct cold *cold)
 {
     if (cold == NULL)
