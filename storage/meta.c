@@ -5,10 +5,10 @@
 #include "codec/mem.h"
 #include "codec/record.h"
 #include "storage/cold.h"
+#include "storage/env.h"
 
-#define IDENTITY_KEY      "identity"
-#define STATE_KEY         "state"
-#define META_DB_COUNT_MAX 65535
+#define IDENTITY_KEY "identity"
+#define STATE_KEY    "state"
 
 static struct bytes identity_key(void)
 {
@@ -64,6 +64,17 @@ enum status meta_read_identity(struct cold *cold, struct meta_identity *out, str
     }
     buf_deinit(&value);
     return st;
+}
+
+void meta_make_identity(struct env *env, struct meta_identity *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t random[28];
+    env->random_bytes(env, random, sizeof(random));
+    memcpy(&out->hash_seed, random, 8);
+    for (int i = 0; i < 40; i++)
+        out->replication_id[i] = digits[random[8 + i / 2] >> (i % 2 * 4) & 15];
+    out->replication_id[40] = '\0';
 }
 
 void meta_put_identity(struct cold_batch *batch, const struct meta_identity *identity)

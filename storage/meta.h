@@ -7,9 +7,11 @@
 #include "storage/keyspace.h"
 
 #define META_FORMAT_VERSION 1
+#define META_DB_COUNT_MAX   65535
 
 struct cold;
 struct cold_batch;
+struct env;
 
 /* Written once, when the data directory is made. */
 struct meta_identity {
@@ -35,6 +37,8 @@ struct meta_state {
 /* ST_NOT_FOUND: the directory is new. ST_UNSUPPORTED: of a newer format. ST_CORRUPT, ST_IO. */
 MUST_USE enum status meta_read_identity(struct cold *cold, struct meta_identity *out,
                                         struct err *err);
+/* Makes up the identity of a new dataset. */
+void meta_make_identity(struct env *env, struct meta_identity *out);
 void meta_put_identity(struct cold_batch *batch, const struct meta_identity *identity);
 MUST_USE enum status meta_read_state(struct cold *cold, struct meta_state *out, struct err *err);
 void meta_put_state(struct cold_batch *batch, const struct meta_state *state);

@@ -88,14 +88,7 @@ static enum status open_cold(struct store *store, struct err *err)
 
 static enum status make_identity(struct store *store, struct err *err)
 {
-    static const char digits[] = "0123456789abcdef";
-    uint8_t random[28];
-    struct env *env = store->options.env;
-    env->random_bytes(env, random, sizeof(random));
-    memcpy(&store->identity.hash_seed, random, 8);
-    for (int i = 0; i < 40; i++)
-        store->identity.replication_id[i] = digits[random[8 + i / 2] >> (i % 2 * 4) & 15];
-    store->identity.replication_id[40] = '\0';
+    meta_make_identity(store->options.env, &store->identity);
     struct cold_batch *batch = cold_batch_create();
     meta_put_identity(batch, &store->identity);
     enum status st = cold_write(store->cold, batch, true, err);

@@ -1,0 +1,246 @@
+/* The caller's side while the input is read: RDB to records. */
+#include "storage/import_internal.h"
+
+#include "codec/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PROGRESS_BYTES ((uint64_t)256 << 10) /* of input, between calls */
+
+/* Goes on with another batch if the record does not fit in this one. */
+static enum status make_room(struct import *import, size_t key_len, size_t value_len,
+                             struct err *err)
+{
+    if (import_batch_has_room(import->batch, key_len, value_len))
+        return ST_OK;
+    if (import->batch->count > 0) {
+        import_pipe_submit(import->pipe, import->batch);
+        import->batch = import_pipe_take(import->pipe);
+        if (import->batch == NULL)
+            return import_join(import, err);
+    }
+    if (import_batch_has_room(import->batch, key_len, value_len))
+        return ST_OK;
+    return import_batch_enlarge(import->batch, key_len, value_len, err);
+}
+
+static struct bytes without_zeros_at_end(struct bytes bytes)
+{
+    while (bytes.len > 0 && bytes.data[bytes.len - 1] == 0)
+        bytes.len--;
+    return bytes;
+}
+
+/* Object ids ascend, so that the elements of all large strings come in order. */
+static enum status write_chunks(struct import *import, struct bytes value, uint64_t object_id,
+                                struct err *err)
+{
+    enum status st = ST_OK;
+    uint32_t index = 0;
+    for (size_t at = 0; st == ST_OK && at < value.len; at += RECORD_CHUNK_BYTES, index++) {
+        size_t len = value.len - at < RECORD_CHUNK_BYTES ? value.len - at : RECORD_CHUNK_BYTES;
+        struct bytes chunk = without_zeros_at_end(bytes_make(value.data + at, len));
+        if (chunk.len == 0)
+            continue;
+        uint8_t key[RECORD_CHUNK_KEY_BYTES];
+        record_chunk_key_encode(object_id, index, key);
+        st = import_tables_put(&import->chunks, bytes_make(key, sizeof(key)), chunk, err);
+    }
+    return st;
+}
+
+static uint8_t record_encoding(const struct string_plan *plan, size_t len)
+{
+    if (plan->encoding == ENCODING_INT)
+        return RECORD_STRING_INT;
+    return len <= STRING_EMBSTR_BYTES_MAX ? RECORD_STRING_EMBSTR : RECORD_STRING_RAW;
+}
+
+static enum status add_expires(struct import *import, const struct rdb_key *key, uint64_t position,
+                               struct err *err)
+{
+    size_t len = RECORD_EXPIRES_PREFIX_BYTES + record_key_bytes(key->name.len);
+    uint64_t at_ms = key->expire_at_ms < 0 ? 0 : (uint64_t)key->expire_at_ms;
+    enum status st = make_room(import, len, 0, err);
+    if (st != ST_OK)
+        return st;
+    struct import_space space = import_batch_add(import->batch, FAMILY_EXPIRES, at_ms, len, 0);
+    store_be64(space.key, at_ms);
+    (void)record_key_encode(key->db, position, key->name, space.key + RECORD_EXPIRES_PREFIX_BYTES);
+    return ST_OK;
+}
+
+static enum status add_string(struct import *import, const struct rdb_key *key, struct bytes value,
+                              struct err *err)
+{
+    struct string_plan plan;
+    string_plan(&import->rules, value, &plan);
+    struct record_header header = {.has_expire = key->has_expire,
+                                   .large = plan.encoding == ENCODING_CHUNKED,
+                                   .encoding = record_encoding(&plan, value.len),
+                                   .expire_at_ms = key->has_expire ? key->expire_at_ms : 0};
+    uint8_t large_payload[RECORD_LARGE_STRING_BYTES];
+    struct bytes payload = value;
+    enum status st = ST_OK;
+    if (header.large) {
+        struct record_large_string large = {.object_id = import->next_object_id++,
+                                            .len = value.len,
+                                            .chunk_bytes = RECORD_CHUNK_BYTES};
+        st = write_chunks(import, value, large.object_id, err);
+        record_large_string_encode(&large, large_payload);
+        payload = bytes_make(large_payload, sizeof(large_payload));
+    }
+    uint64_t position = record_position(import->identity.hash_seed, key->name);
+    if (st == ST_OK && key->has_expire)
+        st = add_expires(import, key, position, err);
+    if (st != ST_OK)
+        return st;
+    uint8_t head[RECORD_HEADER_BYTES_MAX];
+    size_t head_len = record_header_encode(&header, head);
+    uint8_t prefix[RECORD_KEY_PREFIX_BYTES];
+    record_key_prefix_encode(key->db, position, prefix);
+    size_t key_len = record_key_bytes(key->name.len);
+    st = make_room(import, key_len, head_len + payload.len, err);
+    if (st != ST_OK)
+        return st;
+    uint64_t rank = import_rank(FAMILY_STRING, bytes_make(prefix, sizeof(prefix)));
+    struct import_space space =
+        import_batch_add(import->batch, FAMILY_STRING, rank, key_len, head_len + payload.len);
+    (void)record_key_encode(key->db, position, key->name, space.key);
+    memcpy(space.value, head, head_len);
+    if (payload.len > 0)
+        memcpy(space.value + head_len, payload.data, payload.len);
+    return ST_OK;
+}
+
+static enum status read_key(struct import *import, struct rdb_reader *reader,
+                            const struct rdb_key *from, struct err *err)
+{
+    struct rdb_key key = *from;
+    /* Redis stands for "no expiry" by this very value when it loads a file. */
+    key.has_expire = key.has_expire && key.expire_at_ms != OBJECT_NO_EXPIRE;
+    import->keys_read++;
+    if (key.type != RDB_TYPE_STRING) {
+        import->report.skipped[key.type]++;
+        return ST_OK;
+    }
+    if (key.has_expire && key.expire_at_ms < import->now_ms && !import->options.keep_expired) {
+        import->report.expired++;
+        return ST_OK;
+    }
+    struct bytes value;
+    enum status st = rdb_reader_read_string(reader, &value, err);
+    return st == ST_OK ? add_string(import, &key, value, err) : st;
+}
+
+static void read_note(struct import *import, struct bytes name, struct bytes value)
+{
+    if (bytes_equal(name, bytes_text("redis-ver")))
+        (void)snprintf(
+            import->report.redis_version, sizeof(import->report.redis_version), "%.*s",
+            (int)(value.len < IMPORT_VERSION_CHARS_MAX ? value.len : IMPORT_VERSION_CHARS_MAX - 1),
+            (const char *)value.data);
+}
+
+static enum status read_item(struct import *import, struct rdb_reader *reader,
+                             const struct rdb_item *item, struct err *err)
+{
+    switch (item->event) {
+    case RDB_EVENT_KEY:
+        return read_key(import, reader, &item->key, err);
+    case RDB_EVENT_SELECT_DB:
+        if (item->db >= import->options.db_count_max)
+            return err_set(err, ST_LIMIT,
+                           "RDB offset %" PRIu64 ": database %" PRIu32
+                           " is one too many, at most %" PRIu32 " are allowed",
+                           rdb_reader_offset(reader), item->db, import->options.db_count_max);
+        import_grow_dbs(import, item->db + 1);
+        return ST_OK;
+    case RDB_EVENT_AUX:
+        read_note(import, item->aux.name, item->aux.value);
+        return ST_OK;
+    case RDB_EVENT_FUNCTION:
+        import->report.functions++;
+        return ST_OK;
+    case RDB_EVENT_MODULE_AUX:
+        import->report.module_data++;
+        return ST_OK;
+    case RDB_EVENT_RESIZE_DB:
+    case RDB_EVENT_SLOT_INFO:
+        return ST_OK;
+    }
+    return ST_OK;
+}
+
+/* What follows the RDB, as in an append-only file that begins with one, would be lost. */
+static enum status check_rest(struct import *import, struct rdb_reader *reader, struct err *err)
+{
+    size_t rest = rdb_reader_rest(reader).len;
+    uint8_t more;
+    struct err read_err;
+    enum status st = ST_OK;
+    if (rest == 0)
+        st = import->options.read(import->options.read_arg, &more, 1, &rest, &read_err);
+    if (st != ST_OK && err != NULL)
+        *err = read_err;
+    if (st == ST_OK && rest != 0)
+        st = err_set(err, ST_UNSUPPORTED,
+                     "RDB offset %" PRIu64 ": the RDB ends here but the input goes on (an "
+                     "append-only file that begins with an RDB?)",
+                     rdb_reader_offset(reader));
+    return st;
+}
+
+static enum status read_items(struct import *import, struct rdb_reader *reader, struct err *err)
+{
+    enum status st = ST_OK;
+    uint64_t progress_at = 0;
+    while (st == ST_OK) {
+        struct rdb_item item;
+        st = rdb_reader_next(reader, &item, err);
+        if (st == ST_OK)
+            st = read_item(import, reader, &item, err);
+        if (st == ST_OK && rdb_reader_offset(reader) >= progress_at) {
+            progress_at = rdb_reader_offset(reader) + PROGRESS_BYTES;
+            st = import_report_progress(import, IMPORT_READING, rdb_reader_offset(reader),
+                                        import->options.input_bytes, err);
+        }
+    }
+    if (st != ST_END)
+        return st;
+    import->report.rdb_version = rdb_reader_version(reader);
+    import->report.has_checksum = rdb_reader_has_checksum(reader);
+    import->report.input_bytes = rdb_reader_offset(reader);
+    return check_rest(import, reader, err);
+}
+
+/* Decodes the whole input. What is left in the last batch stays there, sorted. */
+enum status import_read_input(struct import *import, struct err *err)
+{
+    struct rdb_reader_options options = {.read = import->options.read,
+                                         .read_arg = import->options.read_arg,
+                                         .string_bytes_max = IMPORT_STRING_BYTES_MAX};
+    struct rdb_reader *reader = rdb_reader_create(&options);
+    void *items[IMPORT_BATCHES];
+    memcpy(items, import->batches, sizeof(items));
+    import->pipe = import_pipe_create(items, IMPORT_BATCHES, import_write_batch, import);
+    import->batch = import_pipe_take(import->pipe);
+    enum status st = read_items(import, reader, err);
+    rdb_reader_destroy(reader);
+    if (st != ST_OK) {
+        (void)import_join(import, NULL);
+        return st;
+    }
+    st = import_join(import, err);
+    if (st != ST_OK)
+        return st;
+    for (size_t i = 0; i < IMPORT_BATCHES; i++)
+        if (import->batches[i] != import->batch) {
+            import_batch_destroy(import->batches[i]);
+            import->batches[i] = NULL;
+        }
+    import_batch_sort(import->batch, import_note_dropped, import);
+    return import_tables_finish(&import->chunks, err);
+}

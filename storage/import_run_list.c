@@ -1,0 +1,153 @@
+#include "storage/import_internal.h"
+
+#include "codec/mem.h"
+
+#include <inttypes.h>
+
+void import_note_dropped(void *arg, enum family family, const struct import_record *record)
+{
+    struct import *import = arg;
+    struct record_header header;
+    struct bytes payload;
+    struct record_large_string large;
+    if (family == FAMILY_EXPIRES) /* the same key, due at the same time */
+        return;
+    import->report.duplicates++;
+    if (record_header_decode(record->value, &header, &payload) == ST_OK && header.large &&
+        record_large_string_decode(payload, &large) == ST_OK)
+        buf_append(&import->dropped_objects, &large.object_id, sizeof(large.object_id));
+}
+
+static enum status open_run(struct import *import, enum family family,
+                            struct import_run_writer *writer, struct err *err)
+{
+    struct buf path = {0};
+    buf_append_format(&path, "%s/%s-%06" PRIu64 ".run", import->place.work,
+                      cold_family_name(family), import->run_number++);
+    buf_append_byte(&path, 0);
+    enum status st = import_run_writer_open(writer, import->options.env, (const char *)path.data,
+                                            import->block_bytes, err);
+    buf_deinit(&path);
+    return st;
+}
+
+static void append_run(struct import *import, enum family family, const struct import_run *run)
+{
+    struct import_run_list *list = &import->runs[family];
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity == 0 ? 64 : 2 * list->capacity;
+        list->items = mem_realloc(list->items, list->capacity * sizeof(*list->items));
+    }
+    list->items[list->count++] = *run;
+    import->report.runs++;
+    import->report.run_bytes += run->bytes;
+}
+
+static void free_run(struct import *import, struct import_run *run)
+{
+    struct env *env = import->options.env;
+    (void)env->unlink(env, run->path); /* else it goes with the directory */
+    mem_free(run->path);
+    run->path = NULL;
+}
+
+void import_drop_runs(struct import *import, enum family family)
+{
+    struct import_run_list *list = &import->runs[family];
+    for (size_t i = 0; i < list->count; i++)
+        free_run(import, &list->items[i]);
+    list->count = 0;
+}
+
+/* Merges the newest `count` runs of a family into one of the next level. */
+static enum status collapse_runs(struct import *import, enum family family, size_t count,
+                                 struct err *err)
+{
+    struct import_run_list *list = &import->runs[family];
+    struct import_run *first = &list->items[list->count - count];
+    struct import_merge_options options = {.env = import->options.env,
+                                           .family = family,
+                                           .runs = first,
+                                           .run_count = count,
+                                           .dropped = import_note_dropped,
+                                           .arg = import};
+    struct import_merge *merge = NULL;
+    struct import_run_writer writer = {0};
+    struct import_run merged;
+    struct import_record record;
+    enum status st = import_merge_create(&options, &merge, err);
+    if (st == ST_OK)
+        st = open_run(import, family, &writer, err);
+    while (st == ST_OK) {
+        st = import_merge_next(merge, &record, err);
+        if (st == ST_OK)
+            st = import_run_writer_put(&writer, record.encoded, err);
+    }
+    if (st == ST_END)
+        st = import_run_writer_finish(&writer, &merged, err);
+    import_merge_destroy(merge);
+    import_run_writer_close(&writer);
+    if (st != ST_OK)
+        return st;
+    merged.level = first->level + 1;
+    for (size_t i = 0; i < count; i++)
+        free_run(import, &first[i]);
+    list->count -= count;
+    append_run(import, family, &merged);
+    return ST_OK;
+}
+
+/* Keeps the number of runs of each level below the fan-in. */
+static enum status bound_runs(struct import *import, enum family family, struct err *err)
+{
+    struct import_run_list *list = &import->runs[family];
+    size_t fan_in = import->fan_in;
+    enum status st = ST_OK;
+    while (st == ST_OK && list->count >= fan_in &&
+           list->items[list->count - fan_in].level == list->items[list->count - 1].level)
+        st = collapse_runs(import, family, fan_in, err);
+    return st;
+}
+
+#define PREFETCH_DISTANCE 12
+
+static enum status write_run(struct import *import, const struct import_batch *batch,
+                             enum family family, struct err *err)
+{
+    size_t at = batch->family_start[family];
+    size_t end = batch->family_start[family + 1];
+    if (at == end)
+        return ST_OK;
+    struct import_run_writer writer = {0};
+    struct import_run run;
+    enum status st = open_run(import, family, &writer, err);
+    for (; st == ST_OK && at < end; at++) {
+        if (at + PREFETCH_DISTANCE < end) {
+            const uint8_t *ahead = batch->data + batch->entries[at + PREFETCH_DISTANCE].off;
+            __builtin_prefetch(ahead);
+            __builtin_prefetch(ahead + 64);
+        }
+        struct import_record record;
+        import_batch_record(batch, &batch->entries[at], &record);
+        st = import_run_writer_put(&writer, record.encoded, err);
+    }
+    if (st == ST_OK)
+        st = import_run_writer_finish(&writer, &run, err);
+    import_run_writer_close(&writer);
+    if (st != ST_OK)
+        return st;
+    append_run(import, family, &run);
+    return bound_runs(import, family, err);
+}
+
+enum status import_write_batch(void *arg, void *item, struct err *err)
+{
+    struct import *import = arg;
+    struct import_batch *batch = item;
+    enum status st = ST_OK;
+    import_batch_sort(batch, import_note_dropped, import);
+    for (int family = 0; st == ST_OK && family < FAMILY_COUNT; family++)
+        st = write_run(import, batch, (enum family)family, err);
+    import_batch_clear(batch);
+    return st;
+}
