@@ -1,0 +1,387 @@
+/* Goal: what redis-server saved is what our server serves after `basalt rdb import`, and the tool
+ * says by words and exit status what it did. Method: the reference makes the file, the tool is run
+ * as a process, and both servers are asked the same. Skipped where no reference is installed. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "codec/mem.h"
+#include "tests/support/harness.h"
+#include "tests/support/resp_client.h"
+#include "tests/support/server_fixture.h"
+
+#define EXIT_SKIPPED  77
+#define TOOL_ARGS_MAX 16
+
+struct fixture {
+    char *root;
+    char data[256]; /* the directory that is imported into */
+    char rdb[512];  /* a file of the reference */
+    struct server_fixture *reference;
+};
+
+static void make_path(char out[512], const char *dir, const char *name)
+{
+    assert_in_range(snprintf(out, 512, "%s/%s", dir, name), 1, 511);
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = mem_calloc(1, sizeof(*fixture));
+    fixture->root = harness_make_dir();
+    (void)snprintf(fixture->data, sizeof(fixture->data), "%s/data", fixture->root);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    int result = server_fixture_teardown(state);
+    harness_remove_dir(fixture->root);
+    mem_free(fixture->root);
+    mem_free(fixture);
+    return result;
+}
+
+/* ---- The tool ---- */
+
+/* The basalt next to this program, or $BASALT_TOOL; NULL when there is none. */
+static const char *tool_program(void)
+{
+    static char found[4096];
+    const char *given = getenv("BASALT_TOOL");
+    if (given != NULL)
+        return given;
+    ssize_t len = readlink("/proc/self/exe", found, sizeof(found) - 32);
+    if (len <= 0)
+        return NULL;
+    found[len] = '\0';
+    memcpy(strrchr(found, '/') + 1, "basalt", sizeof("basalt"));
+    return access(found, X_OK) == 0 ? found : NULL;
+}
+
+static pid_t start_tool(struct fixture *fixture, int input, const char *const *args)
+{
+    char path[512];
+    const char *argv[TOOL_ARGS_MAX + 2] = {"basalt"};
+    for (size_t i = 0; args[i] != NULL; i++) {
+        assert_true(i < TOOL_ARGS_MAX);
+        argv[i + 1] = args[i];
+    }
+    (void)fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid > 0)
+        return pid;
+    make_path(path, fixture->root, "stdout");
+    int out = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    make_path(path, fixture->root, "stderr");
+    int err = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (dup2(input, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+        _exit(126);
+    union {
+        const char **borrowed;
+        char *const *exec;
+    } arguments = {.borrowed = argv};
+    (void)execv(tool_program(), arguments.exec);
+    _exit(127);
+}
+
+static int wait_tool(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Runs it with arguments up to NULL; returns its exit status. */
+static int run_tool(struct fixture *fixture, const char *const *args)
+{
+    int input = open("/dev/null", O_RDONLY);
+    pid_t pid = start_tool(fixture, input, args);
+    close(input);
+    return wait_tool(pid);
+}
+
+#define TOOL(fixture, ...) run_tool((fixture), (const char *const[]){__VA_ARGS__, NULL})
+
+/* What the last run printed to "stdout" or "stderr" holds `text`. */
+static void assert_printed(struct fixture *fixture, const char *stream, const char *text)
+{
+    static char content[65536];
+    char path[512];
+    make_path(path, fixture->root, stream);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t len = fread(content, 1, sizeof(content) - 1, file);
+    content[len] = '\0';
+    (void)fclose(file);
+    if (strstr(content, text) == NULL)
+        fail_msg("%s lacks \"%s\": %s", stream, text, content);
+}
+
+/* ---- Two servers ---- */
+
+static struct server_fixture *start_reference(struct fixture *fixture)
+{
+    static const char *const args[] = {"--enable-debug-command", "yes", "--save", "", NULL};
+    struct server_options options = {.program = server_fixture_reference(),
+                                     .argv0 = SERVER_FIXTURE_REFERENCE_ARGV0,
+                                     .args = args};
+    fixture->reference = server_fixture_start(&options);
+    make_path(fixture->rdb, server_fixture_dir(fixture->reference), "dump.rdb");
+    return fixture->reference;
+}
+
+static struct server_fixture *start_server(struct fixture *fixture)
+{
+    static const char *const args[] = {"--enable-debug-command", "yes", "--appendfsync", "always",
+                                       NULL};
+    struct server_options options = {.dir = fixture->data, .args = args};
+    return server_fixture_start(&options);
+}
+
+/* Asks both the same and compares the answers. */
+static void assert_same(struct resp_client *reference, struct resp_client *server,
+                        const char *request)
+{
+    char *expected = mem_strdup(resp_client_ask(reference, request));
+    const char *actual = resp_client_ask(server, request);
+    if (strcmp(expected, actual) != 0)
+        fail_msg("%s: the reference says %.200s, the server %.200s", request, expected, actual);
+    mem_free(expected);
+}
+
+static void fill(struct resp_client *client)
+{
+    assert_reply(client, "DEBUG POPULATE 5000 key 90", "+OK");
+    assert_reply(client, "DEBUG POPULATE 300 long 3000", "+OK");
+    assert_reply(client, "SET int -1234567890123", "+OK");
+    assert_reply(client, "SET short abc PXAT 4102444800123", "+OK");
+    assert_reply(client, "APPEND grown abc", ":3");
+    assert_reply(client, "SETRANGE large 500000 tail", ":500004");
+    assert_reply(client, "SETRANGE large 100000 amid", ":500004");
+    assert_reply(client, "EXPIREAT large 4102444800", ":1");
+    assert_reply(client, "SETBIT bitmap 8000000 1", ":0");
+    assert_reply(client, "SET empty \"\"", "+OK");
+    assert_reply(client, "SET \"\" \"the empty key\"", "+OK");
+    assert_reply(client, "SET \"\\x00\\xff{b}in\" \"\\x00\\x01\\xff\"", "+OK");
+    assert_reply(client, "SELECT 9", "+OK");
+    assert_reply(client, "SET int 7 EXAT 4102444800", "+OK");
+    assert_reply(client, "DEBUG POPULATE 1000 nine", "+OK");
+    assert_reply(client, "SELECT 0", "+OK");
+}
+
+static void a_saved_dataset_is_served_with_the_same_answers(void **state)
+{
+    static const char *const keys[] = {"int",      "short",  "grown",  "large",
+                                       "bitmap",   "empty",  "\"\"",   "\"\\x00\\xff{b}in\"",
+                                       "key:4999", "long:7", "missing"};
+    static const char *const questions[] = {"GET %s", "PEXPIRETIME %s", "OBJECT ENCODING %s",
+                                            "STRLEN %s"};
+    struct fixture *fixture = *state;
+    struct resp_client *reference = server_fixture_connect(start_reference(fixture));
+    fill(reference);
+    assert_reply(reference, "SAVE", "+OK");
+    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 0);
+    assert_printed(fixture, "stdout", "Imported 6,309 keys (3 with an expiry)");
+    assert_printed(fixture, "stdout", "db9: 1,001 keys, 1 with an expiry");
+    struct server_fixture *ours = start_server(fixture);
+    struct resp_client *server = server_fixture_connect(ours);
+    assert_same(reference, server, "DBSIZE");
+    assert_same(reference, server, "DEBUG DIGEST");
+    for (int db = 9; db >= 0; db -= 9) {
+        char request[256];
+        (void)snprintf(request, sizeof(request), "SELECT %d", db);
+        assert_same(reference, server, request);
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+            for (size_t q = 0; q < sizeof(questions) / sizeof(questions[0]); q++) {
+                char verb[32];
+                (void)snprintf(verb, sizeof(verb), "%s", questions[q]);
+                *strchr(verb, '%') = '\0';
+                (void)snprintf(request, sizeof(request), "%s%s", verb, keys[i]);
+                assert_same(reference, server, request);
+            }
+    }
+    assert_reply(server, "APPEND large x", ":500005");
+    assert_reply(server, "SET new 1", "+OK");
+    resp_client_close(server);
+    server_fixture_kill(ours);
+    server_fixture_restart(ours);
+    server = server_fixture_connect(ours);
+    assert_reply(server, "STRLEN large", ":500005");
+    assert_reply(server, "DBSIZE", ":5309");
+    resp_client_close(server);
+    resp_client_close(reference);
+    server_fixture_destroy(ours);
+    server_fixture_destroy(fixture->reference);
+}
+
+static void what_is_not_supported_is_counted_and_told_by_the_exit_status(void **state)
+{
+    struct fixture *fixture = *state;
+    struct resp_client *reference = server_fixture_connect(start_reference(fixture));
+    assert_reply(reference, "SET s 1", "+OK");
+    assert_reply(reference, "RPUSH l 1 2 3", ":3");
+    assert_reply(reference, "SADD set1 a", ":1");
+    assert_reply(reference, "SADD set2 1", ":1");
+    assert_reply(reference, "HSET h f v", ":1");
+    assert_reply(reference, "XADD x 1-1 f v", "\"1-1\"");
+    assert_reply(reference,
+                 "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', "
+                 "function() return 1 end)\"",
+                 "\"lib\"");
+    assert_reply(reference, "SAVE", "+OK");
+    assert_int_equal(TOOL(fixture, "rdb", "import", "--json", fixture->rdb, "--dir", fixture->data),
+                     3);
+    assert_printed(fixture, "stdout", "{\"status\":\"incomplete\",\"rdb_version\":10");
+    assert_printed(fixture, "stdout",
+                   "\"skipped\":{\"list\":1,\"set\":2,\"hash\":1,\"stream\":1,\"function\":1}");
+    assert_printed(fixture, "stdout", "\"databases\":{\"0\":{\"keys\":1,\"expires\":0}}");
+    assert_int_equal(
+        TOOL(fixture, "rdb", "import", fixture->rdb, "--replace", "--dir", fixture->data), 3);
+    assert_printed(fixture, "stdout", "NOT IMPORTED, not supported yet: 2 sets.");
+    resp_client_close(reference);
+    server_fixture_destroy(fixture->reference);
+}
+
+static void a_dataset_is_replaced_only_while_its_server_rests(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(mkdir(fixture->data, 0700), 0);
+    struct server_fixture *ours = start_server(fixture);
+    struct resp_client *server = server_fixture_connect(ours);
+    struct resp_client *reference = server_fixture_connect(start_reference(fixture));
+    for (int i = 0; i < 100; i++)
+        assert_reply(server, "INCR old", ":*");
+    assert_reply(reference, "SET new 1", "+OK");
+    assert_reply(reference, "SAVE", "+OK");
+    resp_client_close(reference);
+    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 1);
+    assert_printed(fixture, "stderr", "holds a dataset already");
+    assert_printed(fixture, "stderr", "--replace");
+    assert_int_equal(
+        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace"), 1);
+    assert_printed(fixture, "stderr", "in use by another process");
+    assert_reply(server, "INCR old", ":101");
+    resp_client_close(server);
+    server_fixture_kill(ours); /* there is a journal to replay now */
+    assert_int_equal(
+        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace"), 0);
+    server_fixture_restart(ours);
+    server = server_fixture_connect(ours);
+    assert_reply(server, "GET old", "nil");
+    assert_reply(server, "INCR new", ":2");
+    resp_client_close(server);
+    server_fixture_kill(ours);
+    server_fixture_restart(ours);
+    server = server_fixture_connect(ours);
+    assert_reply(server, "GET new", "\"2\"");
+    assert_reply(server, "DBSIZE", ":1");
+    resp_client_close(server);
+    server_fixture_destroy(ours);
+    server_fixture_destroy(fixture->reference);
+}
+
+static void a_file_cut_off_is_refused_with_the_offset(void **state)
+{
+    struct fixture *fixture = *state;
+    struct resp_client *reference = server_fixture_connect(start_reference(fixture));
+    assert_reply(reference, "DEBUG POPULATE 1000", "+OK");
+    assert_reply(reference, "SAVE", "+OK");
+    assert_int_equal(truncate(fixture->rdb, 5000), 0);
+    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 1);
+    assert_printed(fixture, "stderr", "RDB offset ");
+    assert_printed(fixture, "stderr", "the file ends here");
+    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--json"),
+                     1);
+    assert_printed(fixture, "stdout", "{\"status\":\"error\",\"error\":\"corrupt\"");
+    assert_int_equal(rmdir(fixture->data), 0); /* empty */
+    resp_client_close(reference);
+    server_fixture_destroy(fixture->reference);
+}
+
+static void standard_input_is_read_and_signals_end_the_import(void **state)
+{
+    struct fixture *fixture = *state;
+    struct resp_client *reference = server_fixture_connect(start_reference(fixture));
+    assert_reply(reference, "DEBUG POPULATE 1000", "+OK");
+    assert_reply(reference, "SAVE", "+OK");
+    static const char *const args[] = {"rdb", "import", "-", "--dir", NULL, NULL};
+    const char *argv[6];
+    memcpy(argv, args, sizeof(argv));
+    argv[4] = fixture->data;
+    int input = open(fixture->rdb, O_RDONLY);
+    assert_int_equal(wait_tool(start_tool(fixture, input, argv)), 0);
+    close(input);
+    assert_printed(fixture, "stdout", "Imported 1,000 keys");
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    (void)snprintf(fixture->data, sizeof(fixture->data), "%s/other", fixture->root);
+    char work[512];
+    make_path(work, fixture->data, "import.tmp/rocksdb/CURRENT");
+    pid_t pid = start_tool(fixture, ends[0], argv);
+    int64_t deadline_ms = harness_now_ms() + 20000;
+    while (access(work, F_OK) != 0 && harness_now_ms() < deadline_ms)
+        (void)usleep(1000);
+    assert_int_equal(kill(pid, SIGINT), 0);
+    assert_int_equal(wait_tool(pid), 128 + SIGINT);
+    assert_printed(fixture, "stderr", "interrupted");
+    assert_int_equal(rmdir(fixture->data), 0);
+    close(ends[0]);
+    close(ends[1]);
+    resp_client_close(reference);
+    server_fixture_destroy(fixture->reference);
+}
+
+static void a_wrong_command_line_is_explained(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_int_equal(TOOL(fixture, "--version"), 0);
+    assert_printed(fixture, "stdout", "basalt ");
+    assert_int_equal(TOOL(fixture, "--help"), 0);
+    assert_printed(fixture, "stdout", "rdb import");
+    assert_int_equal(TOOL(fixture, "rdb", "--help"), 0);
+    assert_printed(fixture, "stdout", "--replace");
+    assert_int_equal(TOOL(fixture, "fly"), 2);
+    assert_printed(fixture, "stderr", "no command \"fly\"");
+    assert_int_equal(TOOL(fixture, "rdb", "import"), 2);
+    assert_int_equal(TOOL(fixture, "rdb", "import", "file"), 2);
+    assert_printed(fixture, "stderr", "--dir");
+    assert_int_equal(TOOL(fixture, "rdb", "import", "file", "more", "--dir", "d"), 2);
+    assert_int_equal(TOOL(fixture, "rdb", "import", "file", "--dir"), 2);
+    assert_int_equal(TOOL(fixture, "rdb", "import", "file", "--dir", "d", "--fast"), 2);
+    assert_printed(fixture, "stderr", "--fast");
+    assert_int_equal(TOOL(fixture, "rdb", "import", "f", "--dir", "d", "--memory", "12mb"), 2);
+    assert_int_equal(TOOL(fixture, "rdb", "import", "f", "--dir", "d", "--databases", "0"), 2);
+    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->root, "--dir", fixture->data), 1);
+    assert_printed(fixture, "stderr", "is a directory");
+    assert_int_equal(TOOL(fixture, "rdb", "import", "/missing", "--dir", fixture->data), 1);
+    assert_printed(fixture, "stderr", "/missing: No such file");
+    assert_int_not_equal(access(fixture->data, F_OK), 0);
+}
+
+int main(void)
+{
+    if (tool_program() == NULL || server_fixture_program() == NULL ||
+        server_fixture_reference() == NULL) {
+        (void)fprintf(stderr, "skipped: the tool, the server or the reference is missing\n");
+        return EXIT_SKIPPED;
+    }
+#define FIXTURE_TEST(function) TEST_WITH(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(a_saved_dataset_is_served_with_the_same_answers),
+        FIXTURE_TEST(what_is_not_supported_is_counted_and_told_by_the_exit_status),
+        FIXTURE_TEST(a_dataset_is_replaced_only_while_its_server_rests),
+        FIXTURE_TEST(a_file_cut_off_is_refused_with_the_offset),
+        FIXTURE_TEST(standard_input_is_read_and_signals_end_the_import),
+        FIXTURE_TEST(a_wrong_command_line_is_explained),
+    };
+    return RUN_TESTS("rdb_import", tests);
+}

@@ -1,0 +1,44 @@
+/* basalt: the tool for data files. One command per file, basalt_<command>.c. */
+#include "tools/basalt_command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    basalt_command_fn *run;
+} commands[] = {
+    {"rdb", basalt_rdb},
+};
+
+static void print_help(FILE *out)
+{
+    (void)fprintf(out,
+                  "Usage: basalt COMMAND ...\n"
+                  "       basalt --help | --version\n\n"
+                  "The tool for Basalt's data files. Commands:\n\n"
+                  "  rdb import FILE|- --dir DIR   makes a data directory out of an RDB file\n\n"
+                  "`basalt COMMAND --help` says more.\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
+        (void)printf("basalt %s\n", BASALT_VERSION);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    (void)fprintf(stderr, "basalt: there is no command \"%s\"; see basalt --help\n", argv[1]);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,458 @@
+/* basalt rdb: RDB files to and from data directories. */
+#include "codec/buf.h"
+#include "codec/number.h"
+#include "storage/env.h"
+#include "storage/import.h"
+#include "tools/basalt_command.h"
+#include "tools/progress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MEMORY_BYTES_MIN ((uint64_t)32 << 20)
+
+static void print_help(FILE *out)
+{
+    (void)fprintf(
+        out,
+        "Usage: basalt rdb import FILE|- --dir DIR [options]\n\n"
+        "Makes a data directory out of an RDB file as Redis writes it (versions 1 to %d), from a\n"
+        "file or from standard input. DIR is what the server is given as `dir`.\n\n"
+        "  --dir DIR       the data directory; made if it does not exist\n"
+        "  --replace       take the place of a dataset that is there; its server must not run\n"
+        "  --memory SIZE   memory to work with, for example 1gb (default 256mb, at least 32mb)\n"
+        "  --databases N   refuse a file with database numbers of N and more (default: no limit,\n"
+        "                  as many databases as the file needs, at least %d)\n"
+        "  --json          the result as JSON on standard output\n"
+        "  --help          this text\n\n"
+        "Keys whose time is up are left out, as redis-server does when it loads the file. If\n"
+        "anything goes wrong the directory is left as it was.\n\n"
+        "Exit status: 0 all was imported; 1 nothing was; 2 the command line is wrong; 3 imported,\n"
+        "but for keys of types (or functions) that are not supported yet.\n",
+        RDB_VERSION_MAX, IMPORT_DB_COUNT_DEFAULT);
+}
+
+struct import_command {
+    const char *file;
+    bool json;
+    bool help;
+    struct import_options options;
+};
+
+/* What the engine's callbacks get. */
+struct context {
+    int input;        /* descriptor */
+    const char *name; /* of the input, for messages */
+    int signals;      /* signalfd */
+    int signal;       /* that came; 0: none */
+    struct env *env;
+    struct progress progress;
+};
+
+/* ---- Command line -----------------------------------------------------------------------------
+ */
+
+static bool complain(const char *text, const char *value)
+{
+    (void)fprintf(stderr, "basalt rdb import: %s%s%s; see basalt rdb --help\n", text,
+                  value == NULL ? "" : " ", value == NULL ? "" : value);
+    return false;
+}
+
+static bool parse_memory(const char *text, struct import_options *options)
+{
+    uint64_t bytes;
+    if (!number_parse_memory(bytes_text(text), &bytes) || bytes < MEMORY_BYTES_MIN ||
+        bytes > SIZE_MAX / 2)
+        return complain("--memory must be a size of at least 32mb, not", text);
+    options->memory_bytes = (size_t)bytes;
+    return true;
+}
+
+static bool parse_databases(const char *text, struct import_options *options)
+{
+    uint64_t count;
+    if (!number_parse_u64(bytes_text(text), &count) || count < 1 || count > IMPORT_DB_COUNT_MAX)
+        return complain("--databases must be a number from 1 to 65535, not", text);
+    options->db_count = (uint32_t)count;
+    options->db_count_max = (uint32_t)count;
+    return true;
+}
+
+static bool parse_command(int argc, char **argv, struct import_command *out)
+{
+    static const struct option long_options[] = {{"dir", required_argument, NULL, 'd'},
+                                                 {"memory", required_argument, NULL, 'm'},
+                                                 {"databases", required_argument, NULL, 'n'},
+                                                 {"replace", no_argument, NULL, 'r'},
+                                                 {"json", no_argument, NULL, 'j'},
+                                                 {"help", no_argument, NULL, 'h'},
+                                                 {NULL, 0, NULL, 0}};
+    *out = (struct import_command){.file = NULL};
+    opterr = 0;
+    optind = 0;
+    int option;
+    bool good = true;
+    while (good && (option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'd':
+            out->options.dir = optarg;
+            break;
+        case 'm':
+            good = parse_memory(optarg, &out->options);
+            break;
+        case 'n':
+            good = parse_databases(optarg, &out->options);
+            break;
+        case 'r':
+            out->options.replace = true;
+            break;
+        case 'j':
+            out->json = true;
+            break;
+        case 'h':
+            out->help = true;
+            return true;
+        case ':':
+            good = complain("a value is missing behind", argv[optind - 1]);
+            break;
+        default:
+            good = complain("unknown option", argv[optind - 1]);
+            break;
+        }
+    }
+    if (good && argc - optind > 1)
+        return complain("only one file can be imported, unexpected", argv[optind + 1]);
+    out->file = good ? argv[optind] : NULL;
+    return good;
+}
+
+/* ---- Input and signals ------------------------------------------------------------------------
+ */
+
+static bool poll_signal(struct context *context)
+{
+    struct signalfd_siginfo info;
+    if (context->signal == 0 && read(context->signals, &info, sizeof(info)) == sizeof(info))
+        context->signal = (int)info.ssi_signo;
+    return context->signal != 0;
+}
+
+static enum status read_input(void *arg, uint8_t *out, size_t capacity, size_t *read_out,
+                              struct err *err)
+{
+    struct context *context = arg;
+    struct pollfd fds[] = {{.fd = context->input, .events = POLLIN},
+                           {.fd = context->signals, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (poll_signal(context))
+        return err_set(err, ST_AGAIN, "interrupted by a signal");
+    ssize_t got;
+    do
+        got = read(context->input, out, capacity);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return err_set_os(err, ST_IO, errno, "cannot read %s: %s", context->name, strerror(errno));
+    *read_out = (size_t)got;
+    return ST_OK;
+}
+
+static bool show_progress(void *arg, const struct import_progress *from)
+{
+    static const struct {
+        const char *name;
+        enum progress_unit unit;
+    } phases[] = {
+        [IMPORT_READING] = {"reading", PROGRESS_BYTES},
+        [IMPORT_MERGING] = {"merging", PROGRESS_RECORDS},
+        [IMPORT_FINISHING] = {"finishing", PROGRESS_RECORDS},
+    };
+    struct context *context = arg;
+    struct progress_step step = {.name = phases[from->phase].name,
+                                 .unit = phases[from->phase].unit,
+                                 .done = from->done,
+                                 .total = from->total,
+                                 .keys = from->phase == IMPORT_READING ? from->keys : 0};
+    progress_show(&context->progress, &step, env_now_mono_us(context->env) / 1000);
+    return !poll_signal(context);
+}
+
+static enum status open_input(const struct import_command *command, struct context *context,
+                              uint64_t *bytes_out, struct err *err)
+{
+    bool is_stdin = strcmp(command->file, "-") == 0;
+    context->name = is_stdin ? "standard input" : command->file;
+    context->input = is_stdin ? STDIN_FILENO : open(command->file, O_RDONLY | O_CLOEXEC);
+    struct stat stat;
+    if (context->input < 0 || fstat(context->input, &stat) != 0)
+        return err_set_os(err, ST_IO, errno, "cannot open %s: %s", context->name, strerror(errno));
+    if (S_ISDIR(stat.st_mode))
+        return err_set(err, ST_INVALID, "%s is a directory", context->name);
+    *bytes_out = S_ISREG(stat.st_mode) ? (uint64_t)stat.st_size : 0;
+    (void)posix_fadvise(context->input, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return ST_OK;
+}
+
+/* SIGINT and SIGTERM become readable instead of ending the process amid the work. */
+static int catch_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* RocksDB holds every table of the store open. */
+static void allow_many_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* ---- Result -----------------------------------------------------------------------------------
+ */
+
+/* What was left out, by name: the RDB has several types for what is one to users. */
+struct skipped {
+    const char *name;   /* static */
+    const char *plural; /* static */
+    uint64_t count;
+};
+
+#define SKIPPED_MAX 8
+
+static size_t collect_skipped(const struct import_report *report, struct skipped out[SKIPPED_MAX])
+{
+    static const struct {
+        const char *name;
+        const char *plural;
+    } names[] = {{"list", "lists"},  {"set", "sets"},       {"zset", "sorted sets"},
+                 {"hash", "hashes"}, {"stream", "streams"}, {"module", "values of modules"}};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        uint64_t keys = 0;
+        for (int type = 0; type < RDB_TYPE_COUNT; type++)
+            if (strcmp(rdb_type_name((uint8_t)type), names[i].name) == 0)
+                keys += report->skipped[type];
+        if (keys > 0)
+            out[count++] = (struct skipped){names[i].name, names[i].plural, keys};
+    }
+    if (report->functions > 0)
+        out[count++] = (struct skipped){"function", "function libraries", report->functions};
+    if (report->module_data > 0)
+        out[count++] =
+            (struct skipped){"module_data", "records of modules' own data", report->module_data};
+    return count;
+}
+
+static void append_json_text(struct buf *out, const char *text)
+{
+    buf_append_byte(out, '"');
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_append_format(out, "\\%c", *p);
+        else if ((unsigned char)*p < 0x20)
+            buf_append_format(out, "\\u%04x", (unsigned)*p);
+        else
+            buf_append_byte(out, (uint8_t)*p);
+    }
+    buf_append_byte(out, '"');
+}
+
+static void append_json_databases(struct buf *out, const struct import *import)
+{
+    uint32_t count;
+    const struct import_db *dbs = import_dbs(import, &count);
+    const char *comma = "";
+    buf_append_text(out, ",\"databases\":{");
+    for (uint32_t i = 0; i < count; i++) {
+        if (dbs[i].keys == 0)
+            continue;
+        buf_append_format(out, "%s\"%" PRIu32 "\":{\"keys\":%" PRIu64 ",\"expires\":%" PRIu64 "}",
+                          comma, i, dbs[i].keys, dbs[i].expires);
+        comma = ",";
+    }
+    buf_append_byte(out, '}');
+}
+
+static void append_json_report(struct buf *out, const struct import *import)
+{
+    const struct import_report *r = import_report(import);
+    struct skipped skipped[SKIPPED_MAX];
+    size_t count = collect_skipped(r, skipped);
+    buf_append_format(out, "{\"status\":\"%s\",\"rdb_version\":%d,\"redis_version\":",
+                      count == 0 ? "ok" : "incomplete", r->rdb_version);
+    append_json_text(out, r->redis_version);
+    buf_append_format(out,
+                      ",\"checksum\":%s,\"input_bytes\":%" PRIu64 ",\"keys\":%" PRIu64
+                      ",\"expires\":%" PRIu64 ",\"large_strings\":%" PRIu64 ",\"expired\":%" PRIu64
+                      ",\"duplicates\":%" PRIu64 ",\"skipped\":{",
+                      r->has_checksum ? "true" : "false", r->input_bytes, r->keys, r->expires,
+                      r->large_strings, r->expired, r->duplicates);
+    for (size_t i = 0; i < count; i++)
+        buf_append_format(out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", skipped[i].name,
+                          skipped[i].count);
+    buf_append_byte(out, '}');
+    append_json_databases(out, import);
+    buf_append_format(out,
+                      ",\"runs\":%" PRIu64 ",\"run_bytes\":%" PRIu64 ",\"tables\":%" PRIu64
+                      ",\"table_bytes\":%" PRIu64 ",\"read_ms\":%" PRId64 ",\"merge_ms\":%" PRId64
+                      ",\"finish_ms\":%" PRId64 "}",
+                      r->runs, r->run_bytes, r->tables, r->table_bytes, r->read_us / 1000,
+                      r->merge_us / 1000, r->finish_us / 1000);
+}
+
+static void print_report(const struct import_command *command, const struct import *import)
+{
+    const struct import_report *r = import_report(import);
+    char a[32];
+    char b[32];
+    (void)printf("Imported %s keys (%s with an expiry) into %s in %.1f s.\n",
+                 progress_format_count(r->keys, a), progress_format_count(r->expires, b),
+                 command->options.dir, (double)(r->read_us + r->merge_us + r->finish_us) / 1e6);
+    (void)printf("From: RDB version %d, Redis %s, %s%s. To: %s of tables.\n", r->rdb_version,
+                 r->redis_version[0] == '\0' ? "of unknown version" : r->redis_version,
+                 progress_format_bytes(r->input_bytes, a),
+                 r->has_checksum ? "" : ", without a checksum",
+                 progress_format_bytes(r->table_bytes, b));
+    uint32_t count;
+    const struct import_db *dbs = import_dbs(import, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (dbs[i].keys > 0)
+            (void)printf("  db%" PRIu32 ": %s keys, %s with an expiry\n", i,
+                         progress_format_count(dbs[i].keys, a),
+                         progress_format_count(dbs[i].expires, b));
+    if (r->expired > 0)
+        (void)printf("Left out: %s keys whose time was up.\n",
+                     progress_format_count(r->expired, a));
+    if (r->duplicates > 0)
+        (void)printf("Left out: %s entries whose keys come again later in the file.\n",
+                     progress_format_count(r->duplicates, a));
+    struct skipped skipped[SKIPPED_MAX];
+    size_t skipped_count = collect_skipped(r, skipped);
+    for (size_t i = 0; i < skipped_count; i++)
+        (void)printf("NOT IMPORTED, not supported yet: %s %s.\n",
+                     progress_format_count(skipped[i].count, a), skipped[i].plural);
+}
+
+static void print_failure(const struct import_command *command, enum status st, bool placed,
+                          const struct err *err)
+{
+    if (command->json) {
+        struct buf out = {0};
+        buf_append_format(&out, "{\"status\":\"error\",\"error\":\"%s\",\"placed\":%s,\"message\":",
+                          status_name(st), placed ? "true" : "false");
+        append_json_text(&out, err->message);
+        buf_append_text(&out, "}\n");
+        (void)fwrite(out.data, 1, out.len, stdout);
+        buf_deinit(&out);
+    }
+    (void)fprintf(stderr, "basalt rdb import: %s\n", err->message);
+    if (st == ST_EXISTS && !command->options.replace)
+        (void)fprintf(stderr, "With --replace the imported dataset takes its place.\n");
+    if (placed)
+        (void)fprintf(stderr, "The new dataset is in place, but what belonged to the old one could "
+                              "not be removed: import again with --replace.\n");
+}
+
+/* ---- Running ----------------------------------------------------------------------------------
+ */
+
+static enum status run_import(const struct import_command *command, struct context *context,
+                              struct import **import_out, bool *placed_out, struct err *err)
+{
+    struct import_options options = command->options;
+    options.env = context->env;
+    options.read = read_input;
+    options.read_arg = context;
+    options.progress = show_progress;
+    options.progress_arg = context;
+    enum status st = open_input(command, context, &options.input_bytes, err);
+    if (st == ST_OK)
+        st = import_open(&options, import_out, err);
+    if (st == ST_OK)
+        st = import_read(*import_out, err);
+    if (st == ST_OK)
+        st = import_publish(*import_out, placed_out, err);
+    return st;
+}
+
+static int import_file(const struct import_command *command)
+{
+    struct context context = {.input = -1, .signals = catch_signals(), .env = env_posix()};
+    struct import *import = NULL;
+    struct err err = {0};
+    bool placed = false;
+    progress_init(&context.progress, stderr, isatty(STDERR_FILENO) == 1);
+    allow_many_files();
+    enum status st = run_import(command, &context, &import, &placed, &err);
+    progress_clear(&context.progress);
+    int status = EXIT_FAILED;
+    if (st != ST_OK) {
+        print_failure(command, st, placed, &err);
+        if (context.signal != 0)
+            status = EXIT_SIGNALLED + context.signal;
+    } else {
+        struct skipped skipped[SKIPPED_MAX];
+        status = collect_skipped(import_report(import), skipped) == 0 ? EXIT_DONE : EXIT_INCOMPLETE;
+        if (command->json) {
+            struct buf out = {0};
+            append_json_report(&out, import);
+            buf_append_byte(&out, '\n');
+            (void)fwrite(out.data, 1, out.len, stdout);
+            buf_deinit(&out);
+        } else {
+            print_report(command, import);
+        }
+    }
+    import_close(import);
+    if (context.input > STDIN_FILENO)
+        close(context.input);
+    if (context.signals >= 0)
+        close(context.signals);
+    return fflush(stdout) == 0 ? status : EXIT_FAILED;
+}
+
+int basalt_rdb(int argc, char **argv)
+{
+    const char *verb = argc > 1 ? argv[1] : "";
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (strcmp(verb, "import") != 0) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    struct import_command command;
+    if (!parse_command(argc - 1, argv + 1, &command))
+        return EXIT_USAGE;
+    if (command.help) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (command.file == NULL || command.options.dir == NULL) {
+        (void)complain(command.file == NULL ? "which file? (or - for standard input)"
+                                            : "into which directory? (--dir DIR)",
+                       NULL);
+        return EXIT_USAGE;
+    }
+    return import_file(&command);
+}
