@@ -79,6 +79,7 @@ enum status loop_open(struct loop **loop_out, struct err *err)
     CHECK(uv_prepare_start(&loop->prepare, on_prepare) == 0);
     ignore_signal(SIGPIPE);
     ignore_signal(SIGHUP);
+    ignore_signal(SIGXFSZ); /* a limit on file sizes is to be an error like a full disk */
     *loop_out = loop;
     return ST_OK;
 }

@@ -10,10 +10,10 @@
  * A batch belongs to one thread at a time and may be handed over between filling and writing.
  *
  * Failure. A read that cannot be answered is ST_CORRUPT, ST_IO or ST_LIMIT (out of memory), never
- * ST_NOT_FOUND. After a failed write or a failed background job RocksDB refuses writes
- * (cold_failed); reads go on. When the disk was full, RocksDB looks for room every few seconds and
- * takes writes again by itself: repeat the write. After any other error the way out is cold_close
- * and cold_open. */
+ * ST_NOT_FOUND. After a disk error in a write, or in a background job, the store is failed
+ * (cold_failed): reads go on, and every write is refused without being tried, until cold_reopen
+ * succeeds. (RocksDB would take writes again by itself when a full disk has room again; but it then
+ * goes on in a log file that it failed to write to, which Debian's build answers with an abort.) */
 #ifndef BASALT_STORAGE_COLD_H
 #define BASALT_STORAGE_COLD_H
 
@@ -119,6 +119,7 @@ struct cold_result {
     enum status status; /* ST_OK, ST_NOT_FOUND, or an error; never ST_NOT_FOUND for an error */
     struct bytes value; /* borrowed until cold_results_release; empty unless ST_OK */
     void *pin;          /* private */
+    struct cold *cold;  /* private */
 };
 
 /* Reads `count` keys of one family. Each result has its own status and must be released, whatever
@@ -134,7 +135,8 @@ static inline void cold_result_release(struct cold_result *result)
     cold_results_release(result, 1);
 }
 
-/* A view of the whole store at one moment. Holds back the removal of what is overwritten later. */
+/* A view of the whole store at one moment. Holds back the removal of what is overwritten later, and
+ * cold_reopen. */
 struct cold_snapshot *cold_snapshot_create(struct cold *cold);
 void cold_snapshot_release(struct cold *cold, struct cold_snapshot *snapshot); /* NULL allowed */
 
@@ -200,9 +202,9 @@ size_t cold_batch_bytes(const struct cold_batch *batch);
 
 /* Applies the batch, whole or not at all. With `sync` it is on stable storage when ST_OK returns,
  * and so is every write before it. Blocks while RocksDB stalls. The batch can be written again
- * after a failure, but not changed before cold_batch_clear. ST_OK; ST_IO, ST_NO_SPACE, ST_CORRUPT
- * (see cold_failed); ST_LIMIT: over COLD_BATCH_BYTES_MAX, ST_INVALID: read-only or lower >= upper,
- * in both cases nothing happened. */
+ * after a failure, but not changed before cold_batch_clear. ST_OK; ST_IO, ST_NO_SPACE, ST_CORRUPT:
+ * the store is failed; ST_LIMIT: over COLD_BATCH_BYTES_MAX, ST_INVALID: read-only or lower >=
+ * upper, in both cases nothing happened. */
 MUST_USE enum status cold_write(struct cold *cold, struct cold_batch *batch, bool sync,
                                 struct err *err);
 /* Makes all writes so far survive the end of the machine. */
@@ -220,6 +222,22 @@ MUST_USE enum status cold_drop_files(struct cold *cold, enum family family, stru
 /* A consistent copy by hard links where possible. `dir` must not exist; its parent must. */
 MUST_USE enum status cold_checkpoint(struct cold *cold, const char *dir, struct err *err);
 
+/* Closes RocksDB and opens it again: the way out of errors after which it takes no more writes.
+ *
+ * First makes sure that files can be written at all, so that RocksDB is not closed in vain; that
+ * error is returned and nothing else happens. Then reads that come in wait (cold_probe answers
+ * COLD_MAYBE, cold_get_cached ST_AGAIN), and those that are under way, iterators, snapshots and
+ * unreleased results must end within a tenth of a second: else ST_AGAIN, and nothing happens. If
+ * RocksDB cannot be opened again it is opened for reading only; if that fails too, reads fail with
+ * the error. In both cases the store stays failed, cold_closed is true, and this function is to be
+ * called again later.
+ *
+ * What unsynced writes had put there may be gone afterwards: compare before going on. */
+MUST_USE enum status cold_reopen(struct cold *cold, struct err *err);
+/* Whether RocksDB could not be opened again for writing: trying once more costs the readers a
+ * pause. Flusher thread. */
+bool cold_closed(const struct cold *cold);
+
 /* To be called by the flusher about once a second, whether or not there is something to write, with
  * a monotonic clock. While little is written, new files are merged early, which makes every lookup
  * of an absent key cheaper (1.3 us with eight files, 0.8 with three); under load they are left to
@@ -227,7 +245,7 @@ MUST_USE enum status cold_checkpoint(struct cold *cold, const char *dir, struct 
  */
 void cold_tend(struct cold *cold, int64_t now_ms);
 
-/* True, and why, while the latest write-side call is one that failed. Any thread. */
+/* True, and why, since a write failed and until it was reopened. Any thread. */
 bool cold_failed(struct cold *cold, struct err *err);
 
 /* ---- Import: sorted files, bypassing log, memtables and compaction ------------------------------
@@ -290,7 +308,8 @@ struct cold_stats {
 
 /* Some 100 us: for INFO, not for a request. */
 void cold_read_stats(struct cold *cold, struct cold_stats *out);
-/* RocksDB's text for a property such as "rocksdb.stats", appended to `out`. ST_NOT_FOUND. */
+/* RocksDB's text for a property such as "rocksdb.stats", appended to `out`. ST_NOT_FOUND; ST_AGAIN
+ * while it is being reopened. */
 MUST_USE enum status cold_property(struct cold *cold, enum family family, const char *name,
                                    struct buf *out);
 /* What RocksDB may take in all: block cache, memtables, filters and indexes as they are now, and an

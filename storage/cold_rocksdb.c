@@ -95,19 +95,37 @@ enum status cold_write_begin(struct cold *cold, struct err *err)
 {
     if (cold->read_only)
         return err_set(err, ST_INVALID, "the store is open for reading only");
+    if (cold_failed(cold, err))
+        return err->code;
     CHECK(!atomic_exchange(&cold->writing, true));
     return ST_OK;
 }
 
+/* Errors of RocksDB's own files, as opposed to a wrong argument or a lack of memory. */
+static bool is_disk_error(enum status st)
+{
+    return st == ST_IO || st == ST_NO_SPACE || st == ST_CORRUPT;
+}
+
 enum status cold_write_end(struct cold *cold, enum status st, const struct err *err)
 {
-    pthread_mutex_lock(&cold->failure_lock);
-    cold->failure.code = ST_OK;
-    if (st != ST_OK)
-        cold->failure = *err;
-    pthread_mutex_unlock(&cold->failure_lock);
+    if (is_disk_error(st))
+        cold_set_failure(cold, err);
     atomic_store(&cold->writing, false);
     return st;
+}
+
+enum status cold_write_end_aside(struct cold *cold, enum status st)
+{
+    atomic_store(&cold->writing, false);
+    return st;
+}
+
+void cold_set_failure(struct cold *cold, const struct err *err)
+{
+    pthread_mutex_lock(&cold->failure_lock);
+    cold->failure = err != NULL ? *err : (struct err){.code = ST_OK};
+    pthread_mutex_unlock(&cold->failure_lock);
 }
 
 bool cold_failed(struct cold *cold, struct err *err)
@@ -235,33 +253,43 @@ static void name_damaged_files(const char *path, struct err *err)
     closedir(dir);
 }
 
-static enum status open_db(struct cold *cold, const struct cold_options *options, struct err *err)
+enum status cold_open_db(struct cold *cold, bool read_only, struct err *err)
 {
+    const char *dir = cold->options.dir;
     const rocksdb_options_t *family_options[FAMILY_COUNT];
     for (int i = 0; i < FAMILY_COUNT; i++)
         family_options[i] = cold->setup.families[i];
     char *text = NULL;
-    if (options->read_only)
-        cold->db = rocksdb_open_for_read_only_column_families(
-            cold->setup.db, options->dir, FAMILY_COUNT, family_names, family_options,
-            cold->families, 0, &text);
+    if (read_only)
+        cold->db = rocksdb_open_for_read_only_column_families(cold->setup.db, dir, FAMILY_COUNT,
+                                                              family_names, family_options,
+                                                              cold->families, 0, &text);
     else
-        cold->db =
-            rocksdb_open_column_families(cold->setup.db, options->dir, FAMILY_COUNT, family_names,
-                                         family_options, cold->families, &text);
+        cold->db = rocksdb_open_column_families(cold->setup.db, dir, FAMILY_COUNT, family_names,
+                                                family_options, cold->families, &text);
     if (text == NULL)
         return ST_OK;
     cold->db = NULL;
     if (strstr(text, "/LOCK") != NULL &&
         (strstr(text, "While lock file") != NULL || strstr(text, "lock hold by") != NULL)) {
         rocksdb_free(text);
-        return err_set(err, ST_EXISTS, "the store in %s is in use by another process",
-                       options->dir);
+        return err_set(err, ST_EXISTS, "the store in %s is in use by another process", dir);
     }
-    enum status st = cold_error_take(text, options->dir, err);
+    enum status st = cold_error_take(text, dir, err);
     if (st == ST_CORRUPT)
-        name_damaged_files(options->dir, err);
+        name_damaged_files(dir, err);
     return st;
+}
+
+void cold_close_db(struct cold *cold)
+{
+    if (cold->db == NULL)
+        return;
+    /* In this order: RocksDB asserts that no handle outlives its store. */
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        rocksdb_column_family_handle_destroy(cold->families[i]);
+    rocksdb_close(cold->db);
+    cold->db = NULL;
 }
 
 static void create_call_options(struct cold *cold)
@@ -284,13 +312,19 @@ enum status cold_open(const struct cold_options *options, struct cold **out, str
         return st;
     struct cold *cold = mem_calloc(1, sizeof(*cold));
     CHECK(pthread_mutex_init(&cold->failure_lock, NULL) == 0);
+    cold_gate_init(&cold->gate);
     cold->read_only = options->read_only;
+    cold->options = *options;
+    cold->options.dir = mem_strdup(options->dir);
     create_call_options(cold);
     st = cold_setup_init(&cold->setup, options, err);
     if (st == ST_OK && exists)
         st = check_families(&cold->setup, options->dir, err);
+    /* RocksDB itself may not survive a full disk while it is opened (cold_rocksdb_options.c). */
+    if (st == ST_OK && !options->read_only)
+        st = cold_probe_disk(cold, err);
     if (st == ST_OK)
-        st = open_db(cold, options, err);
+        st = cold_open_db(cold, options->read_only, err);
     if (st != ST_OK) {
         cold_close(cold);
         return st;
@@ -334,12 +368,7 @@ void cold_close(struct cold *cold)
     if (cold == NULL)
         return;
     CHECK(!atomic_load(&cold->writing));
-    if (cold->db != NULL) {
-        /* In this order: RocksDB asserts that no handle outlives its store. */
-        for (int i = 0; i < FAMILY_COUNT; i++)
-            rocksdb_column_family_handle_destroy(cold->families[i]);
-        rocksdb_close(cold->db);
-    }
+    cold_close_db(cold);
     cold_setup_deinit(&cold->setup);
     rocksdb_flushoptions_destroy(cold->flush);
     rocksdb_writeoptions_destroy(cold->write_sync);
@@ -347,5 +376,11 @@ void cold_close(struct cold *cold)
     rocksdb_readoptions_destroy(cold->read_cached);
     rocksdb_readoptions_destroy(cold->read);
     pthread_mutex_destroy(&cold->failure_lock);
+    cold_gate_deinit(&cold->gate);
+    union {
+        const char *borrowed;
+        void *owned;
+    } dir = {.borrowed = cold->options.dir};
+    mem_free(dir.owned);
     mem_free(cold);
 }

@@ -104,5 +104,5 @@ enum status cold_ingest(struct cold *cold, enum family family, const char *const
         return st;
     if (count > 0)
         st = ingest(cold, family, paths, count, err);
-    return cold_write_end(cold, st, err);
+    return cold_write_end_aside(cold, st);
 }

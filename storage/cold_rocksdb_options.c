@@ -25,6 +25,7 @@
  *   RocksDB's mutex would hold up the main thread, which takes that mutex at times. */
 #include "storage/cold_rocksdb_internal.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -60,6 +61,7 @@
 #define READAHEAD_BYTES       (2 * MIB)
 #define INFO_LOG_BYTES        (8 * MIB)
 #define INFO_LOG_FILES        4
+#define INFO_LOG_LEVEL_FATAL  4
 #define MANIFEST_BYTES        (64 * MIB)
 #define ZSTD_DICTIONARY_BYTES 16384
 
@@ -95,6 +97,24 @@ static enum status apply_text_options(rocksdb_options_t **options, const char *t
     return error == NULL ? ST_OK : cold_error_take(error, "RocksDB options", err);
 }
 
+/* Whether the library was built with its assertions, as Debian's is: then it has the hooks of its
+ * own tests as well. */
+static bool has_assertions(void)
+{
+    return dlsym(RTLD_DEFAULT, "_ZN7rocksdb9SyncPoint11GetInstanceEv") != NULL;
+}
+
+static void set_info_log(rocksdb_options_t *db)
+{
+    rocksdb_options_set_max_log_file_size(db, INFO_LOG_BYTES);
+    rocksdb_options_set_keep_log_file_num(db, INFO_LOG_FILES);
+    /* An assertion of its log writer ends the process with the first line after one that could not
+     * be written: on a full disk, of all times. RocksDB cannot be made to do without a log, only to
+     * be silent in it once it is open. */
+    if (has_assertions())
+        rocksdb_options_set_info_log_level(db, INFO_LOG_LEVEL_FATAL);
+}
+
 static void set_files_and_logs(rocksdb_options_t *db, const struct cold_options *options)
 {
     rocksdb_options_set_create_if_missing(db, !options->must_exist && !options->read_only);
@@ -102,8 +122,7 @@ static void set_files_and_logs(rocksdb_options_t *db, const struct cold_options 
     rocksdb_options_set_max_open_files(db, -1);
     rocksdb_options_set_paranoid_checks(db, 1);
     rocksdb_options_set_skip_stats_update_on_db_open(db, 1);
-    rocksdb_options_set_max_log_file_size(db, INFO_LOG_BYTES);
-    rocksdb_options_set_keep_log_file_num(db, INFO_LOG_FILES);
+    set_info_log(db);
     rocksdb_options_set_stats_dump_period_sec(db, 0);
     rocksdb_options_set_stats_persist_period_sec(db, 0);
     rocksdb_options_set_max_manifest_file_size(db, MANIFEST_BYTES);

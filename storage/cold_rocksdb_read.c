@@ -2,7 +2,10 @@
  *
  * The one rule: only RocksDB's explicit "not there" becomes ST_NOT_FOUND or COLD_ABSENT. Its own
  * key_may_exist breaks it (any error counts as absent), so the probe is a lookup in the memory
- * tier, where "not there, and no error" is certain. */
+ * tier, where "not there, and no error" is certain.
+ *
+ * All of it passes the gate (cold_rocksdb_internal.h); what the main thread asks on its way, the
+ * probe and the cached read, does not wait for it. */
 #include <string.h>
 
 #include "codec/buf.h"
@@ -39,12 +42,14 @@ static enum status copy_out(struct bytes found, struct buf *value, struct err *e
 enum cold_presence cold_probe(struct cold *cold, enum family family, struct bytes key)
 {
     char *text = NULL;
+    if (!cold_try_enter(cold))
+        return COLD_MAYBE;
     rocksdb_pinnableslice_t *pin = lookup(cold, cold->read_cached, family, key, &text);
-    if (pin == NULL && text == NULL)
-        return COLD_ABSENT;
+    bool absent = pin == NULL && text == NULL;
     rocksdb_pinnableslice_destroy(pin);
+    cold_leave(cold);
     rocksdb_free(text);
-    return COLD_MAYBE;
+    return absent ? COLD_ABSENT : COLD_MAYBE;
 }
 
 static enum status get(struct cold *cold, const rocksdb_readoptions_t *options, enum family family,
@@ -52,13 +57,18 @@ static enum status get(struct cold *cold, const rocksdb_readoptions_t *options, 
 {
     buf_clear(value);
     char *text = NULL;
+    enum status st = cold_enter(cold, err);
+    if (st != ST_OK)
+        return st;
     rocksdb_pinnableslice_t *pin = lookup(cold, options, family, key, &text);
     if (text != NULL)
-        return cold_error_take(text, cold_family_name(family), err);
-    if (pin == NULL)
-        return ST_NOT_FOUND;
-    enum status st = copy_out(pinned_bytes(pin), value, err);
+        st = cold_error_take(text, cold_family_name(family), err);
+    else if (pin == NULL)
+        st = ST_NOT_FOUND;
+    else
+        st = copy_out(pinned_bytes(pin), value, err);
     rocksdb_pinnableslice_destroy(pin);
+    cold_leave(cold);
     return st;
 }
 
@@ -71,6 +81,10 @@ enum status cold_get(struct cold *cold, enum family family, struct bytes key, st
 enum status cold_get_at(struct cold *cold, const struct cold_snapshot *snapshot, enum family family,
                         struct bytes key, struct buf *value, struct err *err)
 {
+    if (snapshot->snapshot == NULL) {
+        buf_clear(value);
+        return err_set(err, ST_IO, "the snapshot could not be made: RocksDB was not there");
+    }
     return get(cold, snapshot->read, family, key, value, err);
 }
 
@@ -79,17 +93,20 @@ enum status cold_get_cached(struct cold *cold, enum family family, struct bytes 
 {
     buf_clear(value);
     char *text = NULL;
+    if (!cold_try_enter(cold))
+        return ST_AGAIN;
     rocksdb_pinnableslice_t *pin = lookup(cold, cold->read_cached, family, key, &text);
+    enum status st = ST_NOT_FOUND;
     if (text != NULL) {
         /* Mostly "incomplete"; whatever else it is, a full read finds and reports it. */
         rocksdb_free(text);
-        return ST_AGAIN;
+        st = ST_AGAIN;
+    } else if (pin != NULL) {
+        struct bytes found = pinned_bytes(pin);
+        st = found.len == 0 ? ST_AGAIN : copy_out(found, value, err);
     }
-    if (pin == NULL)
-        return ST_NOT_FOUND;
-    struct bytes found = pinned_bytes(pin);
-    enum status st = found.len == 0 ? ST_AGAIN : copy_out(found, value, err);
     rocksdb_pinnableslice_destroy(pin);
+    cold_leave(cold);
     return st;
 }
 
@@ -118,8 +135,9 @@ static enum status get_some(struct cold *cold, enum family family, size_t count,
             results[i].status = cold_error_take(texts[i], cold_family_name(family), place);
             first = first == ST_OK ? results[i].status : first;
         } else if (pins[i] != NULL) {
+            cold_hold(cold);
             results[i] = (struct cold_result){
-                .status = ST_OK, .value = pinned_bytes(pins[i]), .pin = pins[i]};
+                .status = ST_OK, .value = pinned_bytes(pins[i]), .pin = pins[i], .cold = cold};
         }
     }
     return first;
@@ -128,7 +146,12 @@ static enum status get_some(struct cold *cold, enum family family, size_t count,
 enum status cold_get_batch(struct cold *cold, enum family family, size_t count,
                            const struct bytes *keys, struct cold_result *results, struct err *err)
 {
-    enum status first = ST_OK;
+    enum status first = cold_enter(cold, err);
+    if (first != ST_OK) {
+        for (size_t i = 0; i < count; i++)
+            results[i] = (struct cold_result){.status = first};
+        return first;
+    }
     for (size_t done = 0; done < count;) {
         size_t some = count - done < BATCH_KEYS_MAX ? count - done : BATCH_KEYS_MAX;
         struct err *place = first == ST_OK ? err : NULL;
@@ -136,6 +159,7 @@ enum status cold_get_batch(struct cold *cold, enum family family, size_t count,
         first = first == ST_OK ? st : first;
         done += some;
     }
+    cold_leave(cold);
     return first;
 }
 
@@ -143,6 +167,8 @@ void cold_results_release(struct cold_result *results, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         rocksdb_pinnableslice_destroy((rocksdb_pinnableslice_t *)results[i].pin);
+        if (results[i].pin != NULL)
+            cold_leave(results[i].cold);
         results[i] = (struct cold_result){.status = ST_NOT_FOUND};
     }
 }
@@ -152,9 +178,10 @@ void cold_results_release(struct cold_result *results, size_t count)
 
 struct cold_snapshot *cold_snapshot_create(struct cold *cold)
 {
-    struct cold_snapshot *snapshot = mem_alloc(sizeof(*snapshot));
-    snapshot->snapshot = rocksdb_create_snapshot(cold->db);
+    struct cold_snapshot *snapshot = mem_calloc(1, sizeof(*snapshot));
     snapshot->read = rocksdb_readoptions_create();
+    if (cold_enter(cold, NULL) == ST_OK)
+        snapshot->snapshot = rocksdb_create_snapshot(cold->db);
     rocksdb_readoptions_set_snapshot(snapshot->read, snapshot->snapshot);
     return snapshot;
 }
@@ -164,7 +191,10 @@ void cold_snapshot_release(struct cold *cold, struct cold_snapshot *snapshot)
     if (snapshot == NULL)
         return;
     rocksdb_readoptions_destroy(snapshot->read);
-    rocksdb_release_snapshot(cold->db, snapshot->snapshot);
+    if (snapshot->snapshot != NULL) {
+        rocksdb_release_snapshot(cold->db, snapshot->snapshot);
+        cold_leave(cold);
+    }
     mem_free(snapshot);
 }
 
@@ -172,7 +202,9 @@ void cold_snapshot_release(struct cold *cold, struct cold_snapshot *snapshot)
  */
 
 struct cold_iter {
-    rocksdb_iterator_t *iter;
+    struct cold *cold;        /* whose gate it has passed */
+    rocksdb_iterator_t *iter; /* NULL: RocksDB is not there, `err` says why */
+    struct err err;
     rocksdb_readoptions_t
         *options; /* RocksDB keeps pointing at the bounds: they live in `bounds` */
     struct buf bounds;
@@ -206,7 +238,11 @@ struct cold_iter *cold_iter_create(struct cold *cold, enum family family,
     if (options->snapshot != NULL)
         rocksdb_readoptions_set_snapshot(iter->options, options->snapshot->snapshot);
     set_bounds(iter, options);
-    iter->iter = rocksdb_create_iterator_cf(cold->db, iter->options, cold->families[family]);
+    iter->cold = cold;
+    if (options->snapshot != NULL && options->snapshot->snapshot == NULL)
+        (void)err_set(&iter->err, ST_IO, "the snapshot could not be made: RocksDB was not there");
+    else if (cold_enter(cold, &iter->err) == ST_OK)
+        iter->iter = rocksdb_create_iterator_cf(cold->db, iter->options, cold->families[family]);
     return iter;
 }
 
@@ -214,7 +250,10 @@ void cold_iter_destroy(struct cold_iter *iter)
 {
     if (iter == NULL)
         return;
-    rocksdb_iter_destroy(iter->iter);
+    if (iter->iter != NULL) {
+        rocksdb_iter_destroy(iter->iter);
+        cold_leave(iter->cold);
+    }
     rocksdb_readoptions_destroy(iter->options);
     buf_deinit(&iter->bounds);
     mem_free(iter);
@@ -222,22 +261,26 @@ void cold_iter_destroy(struct cold_iter *iter)
 
 void cold_iter_seek(struct cold_iter *iter, struct bytes key)
 {
-    rocksdb_iter_seek(iter->iter, cold_chars(key), key.len);
+    if (iter->iter != NULL)
+        rocksdb_iter_seek(iter->iter, cold_chars(key), key.len);
 }
 
 void cold_iter_seek_for_prev(struct cold_iter *iter, struct bytes key)
 {
-    rocksdb_iter_seek_for_prev(iter->iter, cold_chars(key), key.len);
+    if (iter->iter != NULL)
+        rocksdb_iter_seek_for_prev(iter->iter, cold_chars(key), key.len);
 }
 
 void cold_iter_seek_first(struct cold_iter *iter)
 {
-    rocksdb_iter_seek_to_first(iter->iter);
+    if (iter->iter != NULL)
+        rocksdb_iter_seek_to_first(iter->iter);
 }
 
 void cold_iter_seek_last(struct cold_iter *iter)
 {
-    rocksdb_iter_seek_to_last(iter->iter);
+    if (iter->iter != NULL)
+        rocksdb_iter_seek_to_last(iter->iter);
 }
 
 void cold_iter_next(struct cold_iter *iter)
@@ -254,7 +297,7 @@ void cold_iter_prev(struct cold_iter *iter)
 
 bool cold_iter_valid(const struct cold_iter *iter)
 {
-    return rocksdb_iter_valid(iter->iter) != 0;
+    return iter->iter != NULL && rocksdb_iter_valid(iter->iter) != 0;
 }
 
 struct bytes cold_iter_key(const struct cold_iter *iter)
@@ -273,6 +316,11 @@ struct bytes cold_iter_value(const struct cold_iter *iter)
 
 enum status cold_iter_status(const struct cold_iter *iter, struct err *err)
 {
+    if (iter->iter == NULL) {
+        if (err != NULL)
+            *err = iter->err;
+        return iter->err.code;
+    }
     char *text = NULL;
     rocksdb_iter_get_error(iter->iter, &text);
     return text == NULL ? ST_OK : cold_error_take(text, "iterator", err);

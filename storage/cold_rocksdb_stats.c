@@ -70,11 +70,15 @@ static void add_family(struct cold_family_stats *total, const struct cold_family
 void cold_read_stats(struct cold *cold, struct cold_stats *out)
 {
     *out = (struct cold_stats){0};
+    out->block_cache_capacity = cold->setup.block_cache_bytes;
+    out->writes = atomic_load(&cold->writes);
+    out->write_bytes = atomic_load(&cold->write_bytes);
+    if (!cold_try_enter(cold))
+        return;
     for (int family = 0; family < FAMILY_COUNT; family++) {
         read_family(cold, family, &out->families[family]);
         add_family(&out->total, &out->families[family]);
     }
-    out->block_cache_capacity = cold->setup.block_cache_bytes;
     out->block_cache_bytes = rocksdb_cache_get_usage(cold->setup.block_cache);
     out->block_cache_pinned_bytes = rocksdb_cache_get_pinned_usage(cold->setup.block_cache);
     out->background_errors = db_figure(cold, "rocksdb.background-errors");
@@ -84,13 +88,15 @@ void cold_read_stats(struct cold *cold, struct cold_stats *out)
     out->sequence = rocksdb_get_latest_sequence_number(cold->db);
     out->delayed_write_rate = db_figure(cold, "rocksdb.actual-delayed-write-rate");
     out->write_stopped = db_figure(cold, "rocksdb.is-write-stopped") != 0;
-    out->writes = atomic_load(&cold->writes);
-    out->write_bytes = atomic_load(&cold->write_bytes);
+    cold_leave(cold);
 }
 
 enum status cold_property(struct cold *cold, enum family family, const char *name, struct buf *out)
 {
+    if (!cold_try_enter(cold))
+        return ST_AGAIN;
     char *value = rocksdb_property_value_cf(cold->db, cold->families[family], name);
+    cold_leave(cold);
     if (value == NULL)
         return ST_NOT_FOUND;
     buf_append_text(out, value);
@@ -103,7 +109,10 @@ uint64_t cold_memory_bound(struct cold *cold)
     uint64_t bound = cold->setup.block_cache_bytes + cold->setup.write_buffer_bytes;
     /* One flush runs beside the compactions. */
     bound += (cold->setup.background_jobs + 1) * JOB_BYTES_ALLOWANCE;
+    if (!cold_try_enter(cold))
+        return bound;
     for (int family = 0; family < FAMILY_COUNT; family++)
         bound += family_figure(cold, family, "rocksdb.estimate-table-readers-mem");
+    cold_leave(cold);
     return bound;
 }

@@ -101,7 +101,8 @@ static enum status compact_range(struct cold *cold, enum family family, struct b
                                  upper.len > 0 ? cold_chars(upper) : NULL, upper.len);
     rocksdb_compactoptions_destroy(options);
     if (background_errors(cold) != errors_before)
-        return err_set(err, ST_IO, "a compaction of family %s failed: RocksDB's LOG has the reason",
+        return err_set(err, ST_IO,
+                       "a compaction of family %s failed: the next write tells the reason",
                        cold_family_name(family));
     return ST_OK;
 }
@@ -174,7 +175,7 @@ enum status cold_checkpoint(struct cold *cold, const char *dir, struct err *err)
     enum status st = cold_write_begin(cold, err);
     if (st != ST_OK)
         return st;
-    return cold_write_end(cold, checkpoint(cold, dir, err), err);
+    return cold_write_end_aside(cold, checkpoint(cold, dir, err));
 }
 
 /* ---- Tending ------------------------------------------------------------------------------------

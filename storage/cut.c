@@ -22,6 +22,7 @@
 #define ENCODE_SLICE_OBJECTS 64 /* between looks at the clock */
 #define PREFETCH_DISTANCE    8
 #define RETRY_MS             1000
+#define RETRY_MS_MAX         16000 /* while each try stops the readers for a moment */
 #define SYNC_JOURNAL_BYTES   ((uint64_t)16 << 20) /* sync a cut that can release so much journal */
 #define KEPT_LIST_PLACES     ((uint32_t)64 << 10) /* longer lists are not kept for the next cut */
 #define WRITTEN_POLL_US      50
@@ -72,6 +73,7 @@ struct cut {
     /* result of the flusher's job */
     enum status status;
     struct err err;
+    uint32_t reopen_failures; /* in a row, for which RocksDB was closed */
     int64_t write_us;
     bool written;       /* in RocksDB; a flush may still be to be done */
     size_t batch_bytes; /* as the main thread may know it while the flusher works */
@@ -483,6 +485,37 @@ static enum status wait_for_journal(struct cut *cut)
     return ST_OK;
 }
 
+static void say(const struct cut *cut, int level, const char *what, const char *why)
+{
+    char text[ERR_MESSAGE_BYTES_MAX + 128];
+    if (cut->options.log == NULL)
+        return;
+    (void)snprintf(text, sizeof(text), "%s%s", what, why);
+    cut->options.log(cut->options.log_arg, level, text);
+}
+
+/* RocksDB may come back without what was written to it and not synced. Then clean and demoted
+ * objects would not be what they were: only a new start, with the journal, makes that good. */
+static enum status reopen(struct cut *cut)
+{
+    struct meta_state state = {0};
+    enum status st = cold_reopen(cut->options.cold, &cut->err);
+    cut->reopen_failures = cold_closed(cut->options.cold) ? cut->reopen_failures + 1 : 0;
+    if (st != ST_OK)
+        return st;
+    st = meta_read_state(cut->options.cold, &state, &cut->err);
+    if (st != ST_OK && st != ST_NOT_FOUND)
+        return st;
+    if (state.cut_offset < cut->applied)
+        say(cut, LOG_WARNING, "Fatal: after its failure RocksDB has come back without the last ",
+            "cut. Nothing is lost: start again, the journal has it.");
+    CHECK(state.cut_offset >= cut->applied);
+    meta_state_deinit(&state);
+    cut->written = false;
+    say(cut, LOG_NOTICE, "RocksDB was closed and opened again.", "");
+    return ST_OK;
+}
+
 /* The flusher's part. */
 static void run_write(struct job *job)
 {
@@ -499,10 +532,13 @@ static void run_write(struct job *job)
     }
     cut->chunk_count = 0;
     int64_t before_us = now_us();
-    if (!cut->written)
+    if (cold_failed(cut->options.cold, NULL))
+        cut->status = reopen(cut);
+    if (cut->status == ST_OK && !cut->written) {
         cut->status = cold_write(cut->options.cold, cut->batch, cut->want_sync, &cut->err);
-    cut->written = cut->status == ST_OK;
-    if (cut->written && cut->want_flush)
+        cut->written = cut->status == ST_OK;
+    }
+    if (cut->status == ST_OK && cut->want_flush)
         cut->status = cold_flush(cut->options.cold, &cut->err);
     cut->write_us = now_us() - before_us;
     if (cut->status == ST_OK)
@@ -514,16 +550,18 @@ static void note_failure(struct cut *cut, const struct err *err)
 {
     cut->stats.failures++;
     cut->stats.error = *err;
-    if (cut->stats.failed)
-        return;
+    if (!cut->stats.failed)
+        say(cut, LOG_WARNING,
+            "Bringing data to RocksDB failed, will be tried again until it succeeds: ",
+            err->message);
     cut->stats.failed = true;
-    if (cut->options.log == NULL)
-        return;
-    char text[ERR_MESSAGE_BYTES_MAX + 128];
-    (void)snprintf(text, sizeof(text),
-                   "Bringing data to RocksDB failed, will be tried again until it succeeds: %s",
-                   err->message);
-    cut->options.log(cut->options.log_arg, LOG_WARNING, text);
+}
+
+static int64_t retry_delay_ms(const struct cut *cut)
+{
+    uint32_t doublings = cut->reopen_failures < 4 ? cut->reopen_failures : 4;
+    int64_t delay_ms = (int64_t)RETRY_MS << doublings;
+    return delay_ms < RETRY_MS_MAX ? delay_ms : RETRY_MS_MAX;
 }
 
 static void done_write(struct job *job)
@@ -534,11 +572,11 @@ static void done_write(struct job *job)
     if (cut->status != ST_OK) {
         note_failure(cut, &cut->err);
         cut->phase = CUT_RETRYING;
-        cut->retry_at_us = now_us() + RETRY_MS * 1000;
+        cut->retry_at_us = now_us() + retry_delay_ms(cut) * 1000;
         return;
     }
-    if (cut->stats.failed && cut->options.log != NULL)
-        cut->options.log(cut->options.log_arg, LOG_NOTICE, "Bringing data to RocksDB works again");
+    if (cut->stats.failed)
+        say(cut, LOG_NOTICE, "Bringing data to RocksDB works again.", "");
     cut->stats.failed = false;
     cut->stats.count++;
     cut->stats.bytes += cut->batch_bytes;

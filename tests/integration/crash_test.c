@@ -78,6 +78,7 @@ struct plan {
     size_t depth;        /* requests without a reply, per witness */
     int64_t loss_us_max; /* 0: nothing acknowledged may be lost */
     bool whole;          /* one witness that empties and swaps databases too */
+    bool always_cold;
 };
 
 struct trial {
@@ -107,10 +108,10 @@ static struct trial *trial_create(const struct plan *plan)
         trial->witnesses[i] = witness_create(&options);
     }
     trial->server = server_fixture_start(&(struct server_options){
-        .args = (const char *const[]){"--appendfsync", plan->policy, "--flush-interval", "50",
-                                      "--dirty-limit", "1mb", "--maxmemory", "8mb",
-                                      "--journal-segment-size", "64kb", "--enable-debug-command",
-                                      "yes", NULL}});
+        .args = (const char *const[]){
+            "--appendfsync", plan->policy, "--flush-interval", "50", "--dirty-limit", "1mb",
+            "--maxmemory", "8mb", "--journal-segment-size", "64kb", "--enable-debug-command", "yes",
+            "--debug-always-cold", plan->always_cold ? "yes" : "no", NULL}});
     return trial;
 }
 
@@ -217,6 +218,16 @@ static void one_clients_history_over_all_databases_survives_as_a_prefix(void **s
                               .whole = true});
 }
 
+static void histories_survive_while_every_object_is_demoted_at_once(void **state)
+{
+    (void)state;
+    run_rounds(&(struct plan){.policy = "everysec",
+                              .witnesses = 2,
+                              .depth = 1,
+                              .loss_us_max = EVERYSEC_LOSS_US,
+                              .always_cold = true});
+}
+
 static void deadlines_set_by_relative_times_do_not_move(void **state)
 {
     (void)state;
@@ -251,6 +262,8 @@ int main(void)
         TEST_WITH(a_prefix_of_history_survives_with_appendfsync_everysec, NULL,
                   server_fixture_teardown),
         TEST_WITH(one_clients_history_over_all_databases_survives_as_a_prefix, NULL,
+                  server_fixture_teardown),
+        TEST_WITH(histories_survive_while_every_object_is_demoted_at_once, NULL,
                   server_fixture_teardown),
         TEST_WITH(deadlines_set_by_relative_times_do_not_move, NULL, server_fixture_teardown),
     };

@@ -269,11 +269,14 @@ static int role_limited(const char *dir)
         return 13; /* must not write behind a torn record */
     if (read_number(cold, FAMILY_META, "number") != number - 1)
         return 14; /* reads go on, and show nothing of the failed batch */
+    if (cold_reopen(cold, &err) == ST_OK)
+        return 15; /* it could not be written */
     if (setrlimit(RLIMIT_FSIZE, &unlimited) != 0)
-        return 15;
-    cold_close(cold);
-    if (open_dir(dir, &cold, &err) != ST_OK)
         return 16;
+    if (cold_write(cold, batch, false, &err) == ST_OK)
+        return 19; /* it was not reopened */
+    if (cold_reopen(cold, &err) != ST_OK)
+        return 20;
     if (read_number(cold, FAMILY_META, "number") != number - 1)
         return 17;
     if (cold_write(cold, batch, true, &err) != ST_OK || cold_failed(cold, NULL))

@@ -597,10 +597,9 @@ static void a_table_file_takes_ascending_keys_only(void **state)
                   ST_IO);
     const char *missing = (const char *)path.data;
     assert_int_not_equal(cold_ingest(f->cold, FAMILY_STRING, &missing, 1, &err), ST_OK);
-    assert_true(cold_failed(f->cold, &err));
-    put(f, FAMILY_STRING, "a", "1"); /* the store itself is well */
+    assert_false(cold_failed(f->cold, &err)); /* the store itself is well */
+    put(f, FAMILY_STRING, "a", "1");
     write_batch(f);
-    assert_false(cold_failed(f->cold, &err));
     buf_deinit(&path);
 }
 
