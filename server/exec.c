@@ -257,7 +257,7 @@ static bool pass_gates(struct call *c)
 /* Bytes per second that writers may add now; UINT64_MAX: as they like. */
 static uint64_t admit_rate(const struct exec *exec)
 {
-    uint32_t pressure = cut_pressure(store_cut(exec->store));
+    uint32_t pressure = store_pressure(exec->store);
     if (journal_backlogged(exec->journal))
         pressure = 1000;
     if (pressure == 0)

@@ -91,18 +91,27 @@ static void fill_policy(const struct config *config, struct store_options *out)
                           config->maxmemory_policy == CONFIG_POLICY_VOLATILE_TTL;
 }
 
-/* An eighth of the hot tier, within sensible bounds: a cut holds up to three times as much while it
- * is being written. */
+/* A thirty-second part of the hot tier, within sensible bounds: a batch may be twice as large under
+ * pressure, and while it is written RocksDB holds about four times its size. */
 static size_t dirty_limit(const struct config *config, size_t hot_bytes)
 {
     if (config->dirty_limit != 0)
         return config->dirty_limit;
-    size_t limit = hot_bytes / 8;
+    size_t limit = hot_bytes / 32;
     if (limit > ((size_t)64 << 20))
         limit = (size_t)64 << 20;
     if (limit < ((size_t)4 << 20))
         limit = (size_t)4 << 20;
     return limit;
+}
+
+/* memtable-size, but no more than a thirty-second part of the memory that this process may use. */
+static uint64_t memtable_bytes(const struct config *config)
+{
+    uint64_t share = config_memory_available() / 32;
+    if (share < ((uint64_t)16 << 20))
+        share = (uint64_t)16 << 20;
+    return config->memtable_size < share ? config->memtable_size : share;
 }
 
 static void work_ready(void *arg)
@@ -137,7 +146,7 @@ static void fill_store_options(struct server *server, struct store_options *out)
         .dirty_bytes_max = dirty_limit(config, hot_bytes),
         .journal_bytes_max = config->journal_max_since_cut,
         .block_cache_bytes = config->block_cache_size,
-        .write_buffer_bytes = config->memtable_size,
+        .write_buffer_bytes = memtable_bytes(config),
         .compaction_threads = (uint32_t)config->compaction_threads,
         .loader_threads = (uint32_t)config->loader_threads,
         .hot_bytes_max = hot_bytes,

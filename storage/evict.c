@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define SAMPLES_MAX          64
+#define PRESSURE_SLACK       32 /* 1 / this much over the bound slows writers, twice that stops them */
 #define PROBATION_SHARE      10 /* newly loaded keys may be 1 / this many of all resident ones */
 #define ROUNDS_PER_LOOK      16 /* between looks at the clock */
 #define SAME_POSITION_MAX    8
@@ -249,12 +250,15 @@ static bool evict_one(struct evict *evict)
 
 bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us)
 {
-    size_t max = evict->options.bytes_max;
-    if (evict_used_bytes(evict) + extra <= max)
+    struct keyspace *ks = evict->options.ks;
+    size_t used = evict_used_bytes(evict) + extra;
+    if (used <= evict->options.bytes_max)
         return true;
+    size_t excess = used - evict->options.bytes_max;
+    size_t before = ks->object_bytes;
     int64_t deadline_us = now_us() + budget_us;
     uint32_t fruitless = 0;
-    for (uint32_t round = 1; evict_used_bytes(evict) + extra > max; round++) {
+    for (uint32_t round = 1; before - ks->object_bytes < excess; round++) {
         if (!evict_one(evict) && ++fruitless >= FRUITLESS_ROUNDS_MAX) {
             cut_request(evict->options.cut);
             return false;
@@ -263,6 +267,16 @@ bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us)
             return false;
     }
     return true;
+}
+
+uint32_t evict_pressure(const struct evict *evict)
+{
+    size_t used = evict_used_bytes(evict);
+    size_t max = evict->options.bytes_max;
+    size_t slack = max / PRESSURE_SLACK;
+    if (used <= max + slack)
+        return 0;
+    return used >= max + 2 * slack ? 1000 : (uint32_t)((used - max - slack) * 1000 / slack);
 }
 
 bool evict_object(struct evict *evict, struct db *db, struct object *o)

@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <time.h>
 
-#define RESOLVER_THREADS 2
-#define CUT_BUDGET_US    500
-#define EVICT_BUDGET_US  300
-#define EXPIRE_BUDGET_US 500
+#define RESOLVER_THREADS    2
+#define CUT_BUDGET_US       500
+#define EVICT_EXTRA_US      2000 /* more for each 64th of maxmemory over the bound */
+#define EVICT_BUDGET_US_MAX 10000
+#define EVICT_BUDGET_US     300
+#define EXPIRE_BUDGET_US    500
 
 struct store {
     struct store_options options;
@@ -31,6 +33,7 @@ struct store {
     struct expire *expire;
     struct scans *scans;
     struct reap *reap;
+    uint32_t memory_pressure; /* as of the last tick, 0..1000 */
 };
 
 /* ---- Reclaiming memory ------------------------------------------------------------------------
@@ -153,6 +156,14 @@ static enum status open_journal(struct store *store, uint64_t cut_offset, struct
     enum status st = journal_open(&options, &store->journal, err);
     if (st != ST_OK)
         return st;
+    struct journal_recovery recovery;
+    journal_read_recovery(store->journal, &recovery);
+    if (!recovery.fresh && recovery.first_offset > cut_offset)
+        return err_set(
+            err, ST_CORRUPT,
+            "the journal in %s begins at offset %llu, after the last cut at %llu: RocksDB "
+            "is older than the journal or missing",
+            path, (unsigned long long)recovery.first_offset, (unsigned long long)cut_offset);
     if (journal_end(store->journal) < cut_offset)
         return err_set(
             err, ST_CORRUPT, "the journal in %s ends at offset %llu, before the last cut at %llu",
@@ -361,6 +372,29 @@ void store_drain(struct store *store)
     (void)completions_drain(store->load_completions);
 }
 
+/* The further over the bound, the longer eviction may work in a tick, so that it keeps up with any
+ * rate of growth. True when there is no more to do now. */
+static bool make_room(struct store *store)
+{
+    size_t max = store->options.hot_bytes_max;
+    size_t used = evict_used_bytes(store->evict);
+    store->memory_pressure = 0;
+    if (used <= max)
+        return true;
+    int64_t budget_us = EVICT_BUDGET_US + (int64_t)((used - max) * EVICT_EXTRA_US / (max / 64 + 1));
+    if (budget_us > EVICT_BUDGET_US_MAX)
+        budget_us = EVICT_BUDGET_US_MAX;
+    bool met = evict_make_room(store->evict, 0, budget_us);
+    store->memory_pressure = evict_pressure(store->evict);
+    return met || cut_running(store->cut);
+}
+
+uint32_t store_pressure(const struct store *store)
+{
+    uint32_t dirty = cut_pressure(store->cut);
+    return dirty > store->memory_pressure ? dirty : store->memory_pressure;
+}
+
 bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
 {
     struct keyspace *ks = store->ks;
@@ -372,7 +406,7 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
         return false;
     bool more = expire_tick(store->expire, now_ms, EXPIRE_BUDGET_US);
     more = cut_tick(store->cut, mono_ms, CUT_BUDGET_US) || more;
-    (void)evict_make_room(store->evict, 0, EVICT_BUDGET_US);
+    more = !make_room(store) || more;
     reap_tick(store->reap, ks->applied_epoch, mono_ms);
     return more;
 }

@@ -77,6 +77,9 @@ uint64_t store_replay_left(const struct store *store);
 /* Once per loop tick: completions, cuts, eviction, expiry. True when there is more to do at once.
  */
 bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms);
+/* How hard writers must be slowed, for dirty data over their limit or a hot tier over its bound: 0
+ * (not at all) to 1000. */
+uint32_t store_pressure(const struct store *store);
 /* Handles what background threads have completed (wakeups). */
 void store_drain(struct store *store);
 
