@@ -67,6 +67,7 @@ struct cut {
     uint64_t next_object_id;
     bool requested;
     bool want_sync, want_flush;
+    bool job_unordered; /* options.unordered as of the job's start, for its thread */
     int64_t started_us;
     int64_t tick_ms, last_start_ms; /* the caller's monotonic clock */
     int64_t retry_at_us;
@@ -474,7 +475,7 @@ static void put_state(struct cut *cut)
 static enum status wait_for_journal(struct cut *cut)
 {
     struct journal *journal = cut->options.journal;
-    if (!cut->options.unordered)
+    if (!cut->job_unordered)
         return journal_wait_durable(journal, cut->offset, &cut->err);
     const struct timespec pause = {.tv_nsec = WRITTEN_POLL_US * 1000};
     while (journal_written(journal) < cut->offset) {
@@ -601,6 +602,7 @@ static void done_write(struct job *job)
 static void submit(struct cut *cut)
 {
     cut->phase = CUT_WRITING;
+    cut->job_unordered = cut->options.unordered;
     cut->job.run = run_write;
     cut->job.done = done_write;
     executor_submit(cut->options.flusher, &cut->job);
