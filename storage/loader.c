@@ -22,6 +22,8 @@
 #define RESOLVE_BATCH_ENTRIES 128
 #define RESOLVE_BATCH_BYTES   ((size_t)1 << 20) /* of keys */
 #define RESOLVE_RETRY_US      1000000
+#define RESOLVE_TRIES_DAMAGED 2   /* then an unreadable record that is overwritten is given up */
+#define RESOLVE_TRIES_MAX     15  /* the same for errors that may pass */
 #define LATENCY_BUCKETS       128 /* 4 per power of two of microseconds */
 #define LATENCY_SAMPLES_MAX   100000
 #define CACHE_TRIAL_PERIOD    64 /* one inline cache read in so many while they seldom hit */
@@ -62,11 +64,14 @@ struct resolve_entry {
     uint32_t db_id;
     uint64_t position;
     uint32_t key_off, key_len; /* in `keys`: the record key */
+    uint32_t tries;
     enum status status;
     enum object_type type;
     bool has_expire;
     bool large;
     uint64_t object_id;
+    enum object_type doubtful_type; /* whose family could not be read; OBJECT_NONE: none */
+    enum status doubt;
 };
 
 struct resolve_batch {
@@ -672,13 +677,15 @@ static void note_record(struct resolve_entry *entry, enum object_type type, stru
 {
     struct record_header header;
     struct bytes payload;
-    entry->status = record_header_decode(value, &header, &payload);
-    if (entry->status != ST_OK) {
-        (void)err_set(err, entry->status,
-                      "record of a %s key in database id %u is damaged (%zu bytes)",
-                      object_type_name(type), entry->db_id, value.len);
+    enum status st = record_header_decode(value, &header, &payload);
+    if (st != ST_OK) {
+        entry->doubtful_type = type;
+        entry->doubt =
+            err_set(err, st, "record of a %s key in database id %u is damaged (%zu bytes)",
+                    object_type_name(type), entry->db_id, value.len);
         return;
     }
+    entry->status = ST_OK;
     entry->type = type;
     entry->has_expire = header.has_expire;
     entry->large = header.large;
@@ -708,9 +715,12 @@ static void resolve_family(struct resolve_batch *batch, enum object_type type)
                          &batch->err);
     for (size_t i = 0; i < count; i++) {
         struct resolve_entry *entry = &batch->entries[places[i]];
-        entry->status = results[i].status;
-        if (entry->status == ST_OK)
+        if (results[i].status == ST_OK) {
             note_record(entry, type, results[i].value, &batch->err);
+        } else if (results[i].status != ST_NOT_FOUND) {
+            entry->doubtful_type = type;
+            entry->doubt = results[i].status;
+        }
     }
     cold_results_release(results, count);
 }
@@ -718,18 +728,39 @@ static void resolve_family(struct resolve_batch *batch, enum object_type type)
 static void run_resolve(struct job *job)
 {
     struct resolve_batch *batch = (struct resolve_batch *)(void *)job;
-    for (uint32_t i = 0; i < batch->count; i++)
+    for (uint32_t i = 0; i < batch->count; i++) {
         batch->entries[i].status = ST_NOT_FOUND;
+        batch->entries[i].doubtful_type = OBJECT_NONE;
+    }
     for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
         if ((batch->families >> type & 1) != 0)
             resolve_family(batch, type);
     for (uint32_t i = 0; i < batch->count; i++) {
         struct resolve_entry *entry = &batch->entries[i];
-        if (entry->status == ST_NOT_FOUND) {
-            entry->status = ST_OK;
-            entry->type = OBJECT_NONE;
-        }
+        if (entry->status == ST_OK)
+            continue;
+        entry->status = entry->doubtful_type == OBJECT_NONE ? ST_OK : entry->doubt;
+        entry->type = OBJECT_NONE;
     }
+}
+
+/* What to do about an overwritten record that cannot be read. For some time it is tried again; but
+ * it must not keep all others from the disk for ever. The filters say that it is there, and what it
+ * held is overwritten anyway: it is taken for a record without deadline or elements. (If it had
+ * elements, they stay on disk unused; if the filter erred, a count is off by one.) True: done. */
+static bool give_up(struct loader *loader, struct resolve_entry *entry)
+{
+    if (cold_failed(loader->cold, NULL))
+        return false; /* RocksDB may not even be there to say so */
+    entry->tries++;
+    if (entry->tries < (entry->status == ST_CORRUPT ? RESOLVE_TRIES_DAMAGED : RESOLVE_TRIES_MAX))
+        return false;
+    entry->status = ST_OK;
+    entry->type = entry->doubtful_type;
+    entry->has_expire = false;
+    entry->large = false;
+    loader->stats.assumed++;
+    return true;
 }
 
 static void done_resolve(struct job *job)
@@ -739,12 +770,14 @@ static void done_resolve(struct job *job)
     uint32_t kept = 0;
     loader->resolve_jobs--;
     for (uint32_t i = 0; i < batch->count; i++) {
-        const struct resolve_entry *entry = &batch->entries[i];
+        struct resolve_entry *entry = &batch->entries[i];
         struct db *db = ks_db_by_id_or_parked(loader->ks, entry->db_id);
         if (entry->status != ST_OK && db != NULL) {
             loader->stats.errors++;
-            batch->entries[kept++] = *entry;
-            continue;
+            if (!give_up(loader, entry)) {
+                batch->entries[kept++] = *entry;
+                continue;
+            }
         }
         loader->resolving--;
         if (db == NULL)

@@ -101,6 +101,7 @@ struct loader_stats {
     uint64_t errors;
     uint64_t synchronous; /* loader_read_now and loader_read_chunks_now */
     uint64_t resolved;    /* blind overwrites looked up */
+    uint64_t assumed;     /* of them, given up: the record could not be read */
     uint64_t pending;
     uint64_t latency_us_p50, latency_us_p99, latency_us_max; /* of recent loads, queue included */
 };
