@@ -9,6 +9,7 @@
 #include "codec/record.h"
 #include "storage/cold.h"
 #include "storage/executor.h"
+#include "storage/load_latency.h"
 #include "storage/object_value.h"
 #include "storage/tier.h"
 
@@ -22,9 +23,8 @@
 #define RESOLVE_BATCH_ENTRIES 128
 #define RESOLVE_BATCH_BYTES   ((size_t)1 << 20) /* of keys */
 #define RESOLVE_RETRY_US      1000000
-#define RESOLVE_TRIES_DAMAGED 2   /* then an unreadable record that is overwritten is given up */
-#define RESOLVE_TRIES_MAX     15  /* the same for errors that may pass */
-#define LATENCY_BUCKETS       128 /* 4 per power of two of microseconds */
+#define RESOLVE_TRIES_DAMAGED 2  /* then an unreadable record that is overwritten is given up */
+#define RESOLVE_TRIES_MAX     15 /* the same for errors that may pass */
 #define LATENCY_SAMPLES_MAX   100000
 #define CACHE_TRIAL_PERIOD    64 /* one inline cache read in so many while they seldom hit */
 
@@ -174,23 +174,6 @@ void loader_destroy(struct loader *loader)
 
 /* ---- Latency ----------------------------------------------------------------------------------
  */
-
-static uint32_t latency_bucket(uint64_t us)
-{
-    if (us < 4)
-        return (uint32_t)us;
-    uint32_t log = 63 - (uint32_t)__builtin_clzll(us);
-    uint32_t bucket = log * 4 - 4 + (uint32_t)(us >> (log - 2) & 3);
-    return bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1;
-}
-
-static uint64_t latency_bucket_us(uint32_t bucket)
-{
-    if (bucket < 4)
-        return bucket;
-    uint32_t log = (bucket + 4) / 4;
-    return ((uint64_t)1 << log) + ((uint64_t)(bucket & 3) << (log - 2));
-}
 
 static void note_latency(struct loader *loader, int64_t us)
 {

@@ -21,7 +21,7 @@
 #include "tests/support/server_fixture.h"
 #include "tests/support/witness.h"
 
-#define PATIENCE_MS 15000
+#define PATIENCE_MS 60000
 #define POLL_MS     5
 #define WITNESSES   2
 /* A second, and what a sync that is under way takes on a disk that others load. */
