@@ -13,6 +13,7 @@
 #include "storage/loader.h"
 #include "storage/meta.h"
 #include "storage/object_value.h"
+#include "storage/parts.h"
 #include "storage/tier.h"
 
 #include <stddef.h>
@@ -20,6 +21,7 @@
 #include <time.h>
 
 #define ENCODE_SLICE_OBJECTS 64 /* between looks at the clock */
+#define FINISH_SLICE_PARTS   256
 #define PREFETCH_DISTANCE    8
 #define RETRY_MS             1000
 #define RETRY_MS_MAX         16000 /* while each try stops the readers for a moment */
@@ -60,6 +62,9 @@ struct cut {
     struct cut_chunk *chunks; /* owned vector */
     size_t chunk_count, chunk_capacity;
     size_t chunk_bytes;
+    struct parts_taken *taken; /* owned list: parts of large collections */
+    size_t taken_count;
+    size_t orphan_bytes;   /* of parts that only this cut still needs */
     struct buf encoded;    /* scratch */
     struct buf index_puts; /* expires keys of the next cut: length u32, bytes */
     struct buf index_deletes;
@@ -76,6 +81,7 @@ struct cut {
     struct err err;
     uint32_t reopen_failures; /* in a row, for which RocksDB was closed */
     int64_t write_us;
+    bool encoded_parts; /* `taken` is in the batch */
     bool written;       /* in RocksDB; a flush may still be to be done */
     size_t batch_bytes; /* as the main thread may know it while the flusher works */
     size_t list_bytes;  /* of the parts' lists */
@@ -107,6 +113,15 @@ void cut_destroy(struct cut *cut)
     CHECK(cut->phase != CUT_WRITING);
     for (size_t i = 0; i < cut->chunk_count; i++)
         string_chunk_release(cut->chunks[i].chunk);
+    while (cut->taken != NULL) {
+        struct parts_taken *taken = cut->taken;
+        cut->taken = taken->next;
+        if (taken->parts != NULL)
+            taken->parts->taken = NULL;
+        if (taken->value != NULL)
+            taken->free_fn(taken->value);
+        parts_taken_destroy(taken);
+    }
     for (uint32_t i = 0; i < cut->part_count; i++) {
         mem_free(cut->parts[i].pending.items);
         mem_free(cut->parts[i].leaving.items);
@@ -157,7 +172,8 @@ static size_t batch_bytes(const struct cut *cut)
 
 size_t cut_bytes(const struct cut *cut)
 {
-    return batch_bytes(cut) + cut->list_bytes;
+    return batch_bytes(cut) + cut->list_bytes + cut->orphan_bytes +
+           cut->taken_count * sizeof(struct parts_taken);
 }
 
 void cut_request(struct cut *cut)
@@ -188,6 +204,29 @@ static uint8_t string_record_encoding(const struct object *o)
     return embstr ? RECORD_STRING_EMBSTR : RECORD_STRING_RAW;
 }
 
+/* A small one whole; of a large one the header, and its dirty parts are taken. */
+static void put_collection(struct cut *cut, struct object *o, struct bytes record_key)
+{
+    const struct value_type *type = object_value_type((enum object_type)o->type);
+    struct record_header header = {
+        .has_expire = object_has_expire(o), .large = o->large, .expire_at_ms = o->expire_at_ms};
+    header.encoding = type->encode(o, &cut->encoded);
+    uint8_t head[RECORD_HEADER_BYTES_MAX];
+    size_t head_len = record_header_encode(&header, head);
+    cold_batch_put_parts(cut->batch, loader_family((enum object_type)o->type), record_key,
+                         bytes_make(head, head_len), buf_bytes(&cut->encoded));
+    if (!o->large)
+        return;
+    struct parts_taken *taken =
+        parts_take(type->parts(o), (enum object_type)o->type, &cut->orphan_bytes);
+    if (taken == NULL)
+        return;
+    taken->next = cut->taken;
+    cut->taken = taken;
+    cut->taken_count++;
+    cut->chunk_bytes += taken->bytes; /* the flusher adds them to the batch */
+}
+
 /* Puts the record; `record_key` is of the object's key. */
 static void put_record(struct cut *cut, struct object *o, struct bytes record_key)
 {
@@ -203,8 +242,11 @@ static void put_record(struct cut *cut, struct object *o, struct bytes record_ke
         cold_batch_put_parts(cut->batch, family, record_key, bytes_make(head, head_len), body);
         return;
     }
-    CHECK(o->type == OBJECT_STRING);
     buf_clear(&cut->encoded);
+    if (o->type != OBJECT_STRING) {
+        put_collection(cut, o, record_key);
+        return;
+    }
     string_encode(o, &cut->encoded);
     cold_batch_put(cut->batch, family, record_key, buf_bytes(&cut->encoded));
     if (string_chunked_take_dirty(o, take_chunk, cut) != 0)
@@ -386,6 +428,7 @@ static void start(struct cut *cut)
     cut->last_start_ms = cut->tick_ms;
     cut->requested = false;
     cut->written = false;
+    cut->encoded_parts = false;
     cut->waiting = 0;
     cut->list_bytes = 0;
     if (cut->part_count != ks->db_count) {
@@ -532,6 +575,10 @@ static void run_write(struct job *job)
         string_chunk_release(cut->chunks[i].chunk);
     }
     cut->chunk_count = 0;
+    for (const struct parts_taken *taken = cut->taken; taken != NULL && !cut->encoded_parts;
+         taken = taken->next)
+        parts_encode(taken, cut->batch);
+    cut->encoded_parts = true;
     int64_t before_us = now_us();
     if (cold_failed(cut->options.cold, NULL))
         cut->status = reopen(cut);
@@ -620,10 +667,43 @@ static void keep_list(struct object_list *list)
     list->bytes = 0;
 }
 
-/* Lets applied tombstones go; true when done. */
+/* Goes on with a collection whose parts have been applied; true when done with it. */
+static bool finish_parts(struct cut *cut, struct parts_taken *taken)
+{
+    struct keyspace *ks = cut->options.ks;
+    struct parts *parts = taken->parts;
+    struct object *o = parts == NULL || parts->db->parked ? NULL : parts->owner;
+    size_t before = o == NULL ? 0 : object_value_bytes(o);
+    if (parts != NULL)
+        parts->applied_epoch = ks->applied_epoch;
+    bool more = parts_finish(taken, o, FINISH_SLICE_PARTS);
+    if (o != NULL) {
+        size_t after = object_value_bytes(o);
+        parts->db->object_bytes -= before - after;
+        ks->object_bytes -= before - after;
+    }
+    return !more;
+}
+
+/* Lets applied tombstones go, of parts and of keys; true when done. */
 static bool finish_slice(struct cut *cut, int64_t deadline_us)
 {
     struct keyspace *ks = cut->options.ks;
+    while (cut->taken != NULL) {
+        struct parts_taken *taken = cut->taken;
+        if (now_us() >= deadline_us)
+            return false;
+        if (!finish_parts(cut, taken))
+            continue;
+        cut->taken = taken->next;
+        cut->taken_count--;
+        if (taken->value != NULL && ks->reclaim_value != NULL)
+            ks->reclaim_value(ks->reclaim_arg, taken->free_fn, taken->value);
+        else if (taken->value != NULL)
+            taken->free_fn(taken->value);
+        parts_taken_destroy(taken);
+    }
+    cut->orphan_bytes = 0;
     for (; cut->finish_next < cut->part_count; cut->finish_next++, cut->finish_item = 0) {
         struct cut_db *part = &cut->parts[cut->finish_next];
         if (part->db->parked)

@@ -9,6 +9,7 @@
 #include "storage/expire.h"
 #include "storage/loader.h"
 #include "storage/object_value.h"
+#include "storage/parts.h"
 #include "storage/tier.h"
 #include "storage/types/string.h"
 
@@ -123,6 +124,10 @@ struct keyspace *ks_create_keyspace(const struct keyspace_options *options)
                                              .chunk_bytes = RECORD_CHUNK_BYTES,
                                              .new_id = new_object_id,
                                              .arg = ks};
+    ks->value_rules = (struct value_rules){.hash_seed = options->hash_seed,
+                                           .large_bytes = options->large_bytes,
+                                           .new_id = new_object_id,
+                                           .arg = ks};
     ks->dirty_state = OBJECT_DIRTY_A;
     ks->random = options->hash_seed | 1;
     ks->hints = expire_hints_create();
@@ -318,8 +323,27 @@ void ks_change_begin(struct keyspace *ks, struct db *db, struct object *o)
     ks->change_dirty_bytes = dirty_value_bytes(o);
 }
 
+/* The bookkeeping of a large collection's parts; NULL for all others. */
+static struct parts *parts_of(const struct object *o)
+{
+    if (!o->large || o->type == OBJECT_STRING)
+        return NULL;
+    return object_value_type((enum object_type)o->type)->parts(o);
+}
+
+/* Parts know whose they are. */
+static void own_parts(struct db *db, struct object *o)
+{
+    struct parts *parts = parts_of(o);
+    if (parts == NULL)
+        return;
+    parts->owner = o;
+    parts->db = db;
+}
+
 void ks_change_end(struct keyspace *ks, struct db *db, struct object *o)
 {
+    own_parts(db, o);
     size_t value_bytes = o->encoding > ENCODING_INLINE ? object_value_bytes(o) : 0;
     size_t dirty_bytes = dirty_value_bytes(o);
     if (value_bytes != ks->change_value_bytes) {
@@ -345,10 +369,18 @@ void ks_retire_object(struct keyspace *ks, enum object_type type, uint64_t objec
 static void free_value(struct keyspace *ks, struct object *o)
 {
     bool is_long = object_value_free_is_long(o);
+    struct parts *parts = parts_of(o);
+    struct parts_taken *taken = parts == NULL ? NULL : parts->taken;
     object_free_fn *free_fn = NULL;
     void *value = object_value_take(o, &free_fn);
     if (value == NULL)
         return;
+    if (taken != NULL) { /* the running cut has parts of it, and frees it afterwards */
+        taken->parts = NULL;
+        taken->value = value;
+        taken->free_fn = free_fn;
+        return;
+    }
     if (is_long && ks->reclaim_value != NULL)
         ks->reclaim_value(ks->reclaim_arg, free_fn, value);
     else
@@ -464,12 +496,39 @@ const struct string_rules *ks_string_rules(const struct keyspace *ks)
     return &ks->string_rules;
 }
 
+const struct value_rules *ks_value_rules(const struct keyspace *ks)
+{
+    return &ks->value_rules;
+}
+
+static size_t inline_len(const struct object *o)
+{
+    return o->encoding == ENCODING_INLINE ? o->value.inline_len : 0;
+}
+
 /* Gives a fresh object its value and accounts for what lies outside of it. */
 static void account_value(struct keyspace *ks, struct db *db, struct object *o)
 {
+    own_parts(db, o);
     add_dirty_bytes(ks, db, dirty_value_bytes(o));
     if (o->encoding > ENCODING_INLINE)
         add_object_bytes(ks, db, object_value_bytes(o));
+}
+
+/* Moves the value of `from` to `to`, which holds none and has room for what is inline. */
+static void move_value(struct object *to, struct object *from)
+{
+    if (from->type == OBJECT_STRING) {
+        string_move(to, from);
+        return;
+    }
+    to->encoding = from->encoding;
+    to->large = from->large;
+    to->raw = from->raw;
+    to->value = from->value;
+    from->encoding = ENCODING_NONE;
+    from->large = 0;
+    from->value.pointer = NULL;
 }
 
 struct object *ks_store_string(struct keyspace *ks, struct keyref *ref,
@@ -578,13 +637,11 @@ void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
     make_dirty(ks, from->db, source);
     if (source->large && from->db != to->db && object_large_is_stored(source))
         note_moved(ks, from->db, to->db, source);
-    struct string_plan plan;
-    string_plan_like(source, &plan);
-    struct object *target = make_object(ks, to, source->type, plan.inline_len);
+    struct object *target = make_object(ks, to, source->type, inline_len(source));
     sub_dirty_bytes(ks, from->db, dirty_value_bytes(source));
     if (source->encoding > ENCODING_INLINE)
         sub_object_bytes(ks, from->db, object_value_bytes(source));
-    string_move(target, source);
+    move_value(target, source);
     account_value(ks, to->db, target);
     target->access = source->access;
     int64_t expire_at_ms = source->expire_at_ms;
@@ -599,10 +656,11 @@ struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *
     CHECK(source != NULL);
     CHECK(object_is_live(source));
     CHECK(ks_lookup(ks, to) != source);
-    struct string_plan plan;
-    string_plan_like(source, &plan);
-    struct object *target = make_object(ks, to, source->type, plan.inline_len);
-    string_copy(target, source, &ks->string_rules);
+    struct object *target = make_object(ks, to, source->type, inline_len(source));
+    if (source->type == OBJECT_STRING)
+        string_copy(target, source, &ks->string_rules);
+    else
+        object_value_type((enum object_type)source->type)->copy(target, source, &ks->value_rules);
     account_value(ks, to->db, target);
     if (object_has_expire(source))
         ks_set_expire(ks, to->db, target, source->expire_at_ms);
@@ -706,20 +764,32 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
     if (st != ST_OK)
         return err_set(err, st, "record of a %s key in database id %u is damaged (%zu bytes)",
                        object_type_name(type), db->id, value.len);
-    if (type != OBJECT_STRING)
+    const struct value_type *value_type = object_value_type(type);
+    if (value_type == NULL)
         return err_set(err, ST_UNSUPPORTED, "record of type %s in database id %u is not supported",
                        object_type_name(type), db->id);
-    struct string_plan plan;
-    st = string_plan_record(&header, payload, &plan);
-    if (st != ST_OK)
-        return err_set(err, st, "record of a string key in database id %u is damaged (%zu bytes)",
-                       db->id, value.len);
-    struct object *o = mem_alloc(allocation_bytes(key.len, plan.inline_len));
-    memset(o, 0, OBJECT_HEADER_BYTES);
-    o->position = position;
-    o->key_len = (uint32_t)key.len;
-    memcpy(o->key, key.data, key.len);
-    string_fill(o, &plan, &ks->string_rules);
+    struct string_plan plan = {0};
+    if (type == OBJECT_STRING)
+        st = string_plan_record(&header, payload, &plan);
+    struct object *o = NULL;
+    if (st == ST_OK) {
+        o = mem_alloc(allocation_bytes(key.len, plan.inline_len));
+        memset(o, 0, OBJECT_HEADER_BYTES);
+        o->position = position;
+        o->key_len = (uint32_t)key.len;
+        memcpy(o->key, key.data, key.len);
+        o->type = (uint8_t)type;
+        if (type == OBJECT_STRING)
+            string_fill(o, &plan, &ks->string_rules);
+        else
+            st = value_type->decode(o, &header, payload, &ks->value_rules);
+    }
+    if (st != ST_OK) {
+        mem_free(o);
+        return err_set(err, st, "record of a %s key in database id %u is damaged (%zu bytes)",
+                       object_type_name(type), db->id, value.len);
+    }
+    own_parts(db, o);
     o->disk_type = (uint8_t)type;
     o->expire_at_ms = header.has_expire ? header.expire_at_ms : OBJECT_NO_EXPIRE;
     o->disk_expire = header.has_expire;
@@ -765,8 +835,11 @@ void ks_resolve(struct keyspace *ks, struct db *db, struct object *o, enum objec
 
 bool ks_can_demote(const struct keyspace *ks, const struct db *db, const struct object *o)
 {
-    return o->state == OBJECT_CLEAN && object_is_live(o) && o->cut_epoch <= ks->applied_epoch &&
-           !o->unresolved && !loader_is_loading(ks->loader, db, o);
+    if (o->state != OBJECT_CLEAN || !object_is_live(o) || o->cut_epoch > ks->applied_epoch ||
+        o->unresolved || loader_is_loading(ks->loader, db, o))
+        return false;
+    const struct parts *parts = parts_of(o);
+    return parts == NULL || parts->taken == NULL; /* a cut that was applied may be finishing */
 }
 
 void ks_demote(struct keyspace *ks, struct db *db, struct object *o)
@@ -795,36 +868,4 @@ void ks_forget_tombstone(struct keyspace *ks, struct db *db, struct object *o)
     CHECK(!o->unresolved);
     loader_forget(ks->loader, db, o);
     drop_object(ks, db, o);
-}
-
-/* ---- Access frequency -------------------------------------------------------------------------
- */
-
-#define LFU_INITIAL 5
-
-static uint32_t lfu_minutes(const struct keyspace *ks)
-{
-    return ks->clock.seconds / 60 & 0xffff;
-}
-
-uint8_t ks_frequency(const struct keyspace *ks, const struct object *o)
-{
-    if ((o->access & OBJECT_ACCESS_LFU) == 0)
-        return LFU_INITIAL;
-    uint32_t counter = o->access & 0xff;
-    uint32_t elapsed = (lfu_minutes(ks) - (o->access >> 8)) & 0xffff;
-    uint32_t periods = ks->clock.lfu_decay_minutes == 0 ? 0 : elapsed / ks->clock.lfu_decay_minutes;
-    return (uint8_t)(periods > counter ? 0 : counter - periods);
-}
-
-void ks_touch_lfu(struct keyspace *ks, struct object *o)
-{
-    uint32_t counter = ks_frequency(ks, o);
-    if ((o->access & OBJECT_ACCESS_LFU) != 0 && counter < 255) {
-        uint32_t base = counter > LFU_INITIAL ? counter - LFU_INITIAL : 0;
-        uint32_t odds = base * ks->clock.lfu_log_factor + 1;
-        if (ks_random(ks) % odds == 0)
-            counter++;
-    }
-    o->access = OBJECT_ACCESS_LFU | lfu_minutes(ks) << 8 | counter;
 }

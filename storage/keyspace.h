@@ -36,6 +36,7 @@ struct keyspace;
 struct table;
 struct string_plan;
 struct string_rules;
+struct value_rules;
 
 /* A vector of objects; object->list_index is the place. */
 struct object_list {
@@ -127,6 +128,8 @@ struct object *ks_store_string(struct keyspace *ks, struct keyref *ref,
                                const struct string_plan *plan);
 /* How string values are held here, for the functions that change them in place. */
 const struct string_rules *ks_string_rules(const struct keyspace *ks);
+/* What values of the other types need of the keyspace (value_type.h). */
+const struct value_rules *ks_value_rules(const struct keyspace *ks);
 /* Creates an object with an empty value of `type`, or replaces what the key holds; the caller then
  * fills value and encoding between ks_change_begin and ks_change_end. The expiry is cleared. */
 struct object *ks_create(struct keyspace *ks, struct keyref *ref, enum object_type type);

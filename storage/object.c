@@ -1,10 +1,11 @@
-/* What depends on an object's type, for the modules that handle all types alike. A new type is
- * added to each switch here. */
+/* What depends on an object's type, for the modules that handle all types alike. */
 #include "storage/object.h"
 
 #include "codec/check.h"
 #include "storage/object_value.h"
+#include "storage/parts.h"
 #include "storage/types/string.h"
+#include "storage/value_type.h"
 
 const char *object_type_name(enum object_type type)
 {
@@ -28,49 +29,57 @@ const char *object_type_name(enum object_type type)
     return "none";
 }
 
+/* A new type is added here. */
+static const struct value_type *const value_types[OBJECT_TYPE_COUNT] = {
+    [OBJECT_STRING] = &string_value_type,
+};
+
+const struct value_type *object_value_type(enum object_type type)
+{
+    CHECK(type < OBJECT_TYPE_COUNT);
+    return value_types[type];
+}
+
+static const struct value_type *type_of(const struct object *o)
+{
+    const struct value_type *type = object_value_type((enum object_type)o->type);
+    CHECK(type != NULL);
+    return type;
+}
+
 const char *object_encoding_name(const struct object *o)
 {
-    CHECK(o->type == OBJECT_STRING);
-    return string_encoding_name(o);
+    return type_of(o)->encoding_name(o);
 }
 
 size_t object_value_bytes(const struct object *o)
 {
-    if (o->type == OBJECT_STRING)
-        return string_bytes(o);
-    CHECK(o->type == OBJECT_NONE);
-    return 0;
+    return object_is_live(o) ? type_of(o)->bytes(o) : 0;
 }
 
 size_t object_value_dirty_bytes(const struct object *o)
 {
-    if (o->type == OBJECT_STRING)
-        return string_dirty_bytes(o);
-    CHECK(o->type == OBJECT_NONE);
-    return 0;
+    return object_is_live(o) ? type_of(o)->dirty_bytes(o) : 0;
 }
 
 void *object_value_take(struct object *o, object_free_fn **free_out)
 {
-    CHECK(o->type == OBJECT_STRING);
-    return string_take(o, free_out);
+    return type_of(o)->take(o, free_out);
 }
 
 bool object_value_free_is_long(const struct object *o)
 {
-    return o->type == OBJECT_STRING && string_free_is_long(o);
+    return object_is_live(o) && type_of(o)->free_is_long(o);
 }
 
 uint64_t object_large_id(const struct object *o)
 {
     CHECK(o->large);
-    CHECK(o->type == OBJECT_STRING);
-    return string_object_id(o);
+    return o->type == OBJECT_STRING ? string_object_id(o) : type_of(o)->parts(o)->object_id;
 }
 
 bool object_large_is_stored(const struct object *o)
 {
     CHECK(o->large);
-    CHECK(o->type == OBJECT_STRING);
-    return string_chunked(o)->stored;
+    return o->type == OBJECT_STRING ? string_chunked(o)->stored : type_of(o)->parts(o)->stored;
 }

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+/* Frees a value taken from an object. Any thread. */
 typedef void object_free_fn(void *value);
 
 /* Bytes of RAM beside the object's own allocation (allocator's sizes). O(1). */

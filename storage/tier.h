@@ -7,6 +7,7 @@
 #include "storage/keyspace.h"
 #include "storage/table.h"
 #include "storage/types/string.h"
+#include "storage/value_type.h"
 
 struct cut;
 struct loader;
@@ -42,6 +43,7 @@ struct keyspace {
     size_t dirty_bytes;                            /* what the next cut will have to write, about */
     size_t change_value_bytes, change_dirty_bytes; /* between ks_change_begin and ks_change_end */
     struct string_rules string_rules;
+    struct value_rules value_rules;
     uint8_t dirty_state; /* OBJECT_DIRTY_A or _B: what dirty means now */
     int64_t now_ms;      /* wall clock, set once per tick */
     uint32_t generation; /* changes whenever an object leaves, moves or enters the table */

@@ -439,7 +439,7 @@ static void store_result(struct call *c, struct object *result)
 
 static void free_result(struct object *result)
 {
-    string_free_fn *free_fn;
+    object_free_fn *free_fn;
     void *value = string_take(result, &free_fn);
     if (value != NULL)
         free_fn(value);

@@ -2,6 +2,7 @@
 
 #include "codec/check.h"
 #include "codec/mem.h"
+#include "storage/value_type.h"
 
 #define HEAP_DOUBLING_BYTES_MAX ((size_t)1 << 20) /* beyond it, growth is by this much */
 #define CHUNK_BYTES_MIN         16u
@@ -175,7 +176,7 @@ static void free_chunked(void *value)
     string_chunked_destroy(value);
 }
 
-void *string_take(struct object *o, string_free_fn **free_out)
+void *string_take(struct object *o, object_free_fn **free_out)
 {
     bool owns = o->encoding == ENCODING_HEAP || o->encoding == ENCODING_CHUNKED;
     void *value = owns ? o->value.pointer : NULL;
@@ -442,3 +443,11 @@ size_t string_dirty_bytes(const struct object *o)
     const struct string_chunked *chunked = string_chunked(o);
     return RECORD_LARGE_STRING_BYTES + (size_t)chunked->dirty_count * chunked->chunk_bytes;
 }
+
+const struct value_type string_value_type = {
+    .encoding_name = string_encoding_name,
+    .bytes = string_bytes,
+    .dirty_bytes = string_dirty_bytes,
+    .take = string_take,
+    .free_is_long = string_free_is_long,
+};

@@ -22,6 +22,7 @@
 #include "codec/record.h"
 #include "codec/status.h"
 #include "storage/object.h"
+#include "storage/object_value.h"
 #include "storage/types/string_chunked.h"
 
 #define STRING_EMBSTR_BYTES_MAX  44                 /* longer ones are "raw" */
@@ -37,6 +38,8 @@ struct string_rules {
     uint64_t (*new_id)(void *arg); /* gives out object ids */
     void *arg;
 };
+
+struct value_type;
 
 struct string_heap {
     uint32_t len;
@@ -105,10 +108,9 @@ void string_move(struct object *to, struct object *from);
 /* The same with a copy; large values share their chunks and get a new id. All of it in RAM. */
 void string_copy(struct object *to, const struct object *from, const struct string_rules *rules);
 
-typedef void string_free_fn(void *value);
 /* Takes the value away from `o` in O(1). Returns what has to be freed by calling `*free_out` with
  * it, on any thread, or NULL if nothing has. */
-void *string_take(struct object *o, string_free_fn **free_out);
+void *string_take(struct object *o, object_free_fn **free_out);
 /* Whether freeing takes long enough to let another thread do it. */
 bool string_free_is_long(const struct object *o);
 
@@ -216,5 +218,8 @@ static inline uint64_t string_object_id(const struct object *o)
 {
     return o->encoding == ENCODING_CHUNKED ? string_chunked(o)->object_id : 0;
 }
+
+/* Strings as a value of any type; moves and inline values are the keyspace's and this module's. */
+extern const struct value_type string_value_type;
 
 #endif

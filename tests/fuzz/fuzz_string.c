@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         string_write(o, &rules, len + 3, bytes_text("x"));
         CHECK(string_len(o) == len + 4);
     }
-    string_free_fn *free_fn;
+    object_free_fn *free_fn;
     void *value = string_take(o, &free_fn);
     if (value != NULL)
         free_fn(value);

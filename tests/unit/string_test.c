@@ -31,7 +31,7 @@ static struct object *object_make(const char *key, size_t inline_len)
 
 static void object_free(struct object *o)
 {
-    string_free_fn *free_value;
+    object_free_fn *free_value;
     void *value = string_take(o, &free_value);
     if (value != NULL)
         free_value(value);
