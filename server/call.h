@@ -31,7 +31,8 @@ struct call {
     struct db *db;             /* the session's selected database */
     struct services *services; /* the server's parts, for administrative handlers (services.h) */
     struct exec *exec;
-    int64_t now_ms; /* wall clock, one value for the whole command (and transaction) */
+    struct call *outer; /* the call inside which this one runs (exec_nested.h); NULL: none */
+    int64_t now_ms;     /* wall clock, one value for the whole command (and transaction) */
 
     /* The declared keys, in order, looked up: see keyspace.h. */
     struct keyref *keys;
@@ -44,6 +45,7 @@ struct call {
     bool effect_custom;      /* call_effect was used: the request itself is not journaled */
     bool effect_none;        /* call_no_effect */
     bool waiting;            /* call_scan and the like: the handler will be called anew */
+    uint8_t wanted;          /* call_want: the worst that it met */
     struct pending *pending; /* what it waits for; NULL at first */
 };
 
@@ -67,7 +69,7 @@ void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
 
 /* ---- Waiting, at the beginning of a handler: when these do not give what was asked for, the
  * handler returns at once without a reply, and is called anew when it can be had. Before them it
- * must not have changed anything. */
+ * must not have changed anything. Nested commands (exec_nested.h) get what they ask for at once. */
 
 /* The keys from a position on (storage/scan.h); NULL: not yet, or failed and an error was replied.
  * `step` (0 or 1) tells two scans of one request apart. Valid until the handler returns. */
@@ -84,7 +86,8 @@ struct call_walk {
     bool wrapped;
 };
 struct call_walk *call_walk(struct call *c);
-/* Until db_size() of the database is exact (no blind overwrite is unresolved). */
+/* Until db_size() of the database is exact (no blind overwrite is unresolved), or an error was
+ * replied. */
 bool call_wait_exact(struct call *c, struct db *db);
 /* Until the journal is durable up to `offset` (UINT64_MAX: never), or `timeout_ms` are over (0:
  * none), counted from the first call. Sessions that cannot wait do not. Unlike the others here it
@@ -92,6 +95,21 @@ bool call_wait_exact(struct call *c, struct db *db);
 bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms);
 /* A random position that stays the same when the handler is called anew. */
 uint64_t call_random_position(struct call *c);
+
+/* Whether a command may block its client until something happens. Inside a transaction or a script,
+ * and on behalf of the journal or a master, it must answer at once instead, as if its time were
+ * over. */
+static inline bool call_may_block(const struct call *c)
+{
+    const uint32_t never = SESSION_MULTI | SESSION_SCRIPT | SESSION_REPLAY | SESSION_MASTER;
+    return c->outer == NULL && (c->session->flags & never) == 0;
+}
+/* Inside a transaction or a script: the dataset must not be cut or snapshot now, since the journal
+ * does not have what the others of the group have done. */
+static inline bool call_is_nested(const struct call *c)
+{
+    return c->outer != NULL;
+}
 
 /* ---- Telling what was done. */
 
@@ -118,7 +136,8 @@ void call_effect(struct call *c, int argc, const struct bytes *argv);
 void call_effect_format(struct call *c, const char *format, ...);
 /* In another database than the session's. */
 void call_effect_db(struct call *c, uint32_t db, int argc, const struct bytes *argv);
-/* Whatever was changed is not to be journaled (debugging aids). */
+/* The request itself is not to be journaled, whatever it changed (debugging aids). Not together
+ * with call_effect. */
 void call_no_effect(struct call *c);
 
 /* ---- Arguments, with the replies that Redis gives. False: an error was replied. */

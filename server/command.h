@@ -244,6 +244,14 @@ static inline int command_id(const struct command_table *table, const struct com
 int command_top_count(const struct command_table *table);
 const struct command *command_top_at(const struct command_table *table, int index);
 
+/* Whether a request of this row may have so many arguments, the name among them. A container that
+ * is no command itself takes none. */
+static inline bool command_takes(const struct command *command, int argc)
+{
+    return command->handler != NULL &&
+           (command->arity >= 0 ? argc == command->arity : argc >= -command->arity);
+}
+
 /* All ACL categories of a row, those implied by its flags included. */
 uint32_t command_acl_categories(const struct command *command);
 /* rename-command: an empty new name removes it. ST_NOT_FOUND, ST_EXISTS. The row keeps its own

@@ -6,11 +6,6 @@
 #include "server/command.h"
 #include "server/loop.h"
 
-static bool arity_holds(const struct command *command, int argc)
-{
-    return command->arity >= 0 ? argc == command->arity : argc >= -command->arity;
-}
-
 /* Requests that will only be refused are not held: their errors come at once. */
 static bool must_wait(const struct conn *conn)
 {
@@ -20,7 +15,7 @@ static bool must_wait(const struct conn *conn)
         return false;
     const struct resp_parser *parser = &conn->parser;
     const struct command *command = command_find(conns->commands, parser->argv, parser->argc, NULL);
-    if (command == NULL || command->handler == NULL || !arity_holds(command, parser->argc))
+    if (command == NULL || !command_takes(command, parser->argc))
         return false;
     if (!session->authenticated && (command->flags & CMD_NO_AUTH) == 0)
         return false;

@@ -27,12 +27,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#define KEY_ARGS_INLINE       32
-#define SLOW_COMMAND_NS       1000000 /* after a longer command the clock is read anew */
-#define UNKNOWN_ARGS_TEXT_MAX 128     /* of the arguments told in "unknown command" */
-#define ADMIT_BURST_BYTES     (256 * 1024)
-#define ADMIT_RATE_MIN        ((uint64_t)1 << 20) /* bytes per second, whatever the pressure */
-#define ADMIT_RATE_MAX        ((uint64_t)256 << 20)
+#define SLOW_COMMAND_NS   1000000 /* after a longer command the clock is read anew */
+#define ADMIT_BURST_BYTES (256 * 1024)
+#define ADMIT_RATE_MIN    ((uint64_t)1 << 20) /* bytes per second, whatever the pressure */
+#define ADMIT_RATE_MAX    ((uint64_t)256 << 20)
 
 struct exec *exec_create(struct services *services)
 {
@@ -167,7 +165,7 @@ static void waiting_remove(struct pending *p)
         exec->waiting_last = p->prev;
 }
 
-static void pending_destroy(struct pending *p)
+void exec_pending_destroy(struct pending *p)
 {
     waiting_remove(p);
     if (p->throttled)
@@ -176,12 +174,12 @@ static void pending_destroy(struct pending *p)
     for (int i = 0; i < PENDING_SCANS_MAX; i++)
         scan_destroy(p->scans[i]);
     buf_deinit(&p->walk.found);
-    p->session->pending = NULL;
-    if ((p->session->flags & SESSION_SUSPENDED) != 0) {
-        p->session->flags &= ~(uint32_t)SESSION_SUSPENDED;
-        p->exec->counters.suspended_now--;
+    if (p->session->pending == p) {
+        p->session->pending = NULL;
+        if ((p->session->flags & SESSION_SUSPENDED) != 0)
+            p->exec->counters.suspended_now--;
+        p->session->flags &= ~(uint32_t)(SESSION_SUSPENDED | SESSION_BLOCKED);
     }
-    p->session->flags &= ~(uint32_t)SESSION_BLOCKED;
     mem_free(p);
 }
 
@@ -200,7 +198,8 @@ struct pending *exec_pending(struct call *c)
         p->wait.ready = resume;
         p->wait.arg = p;
         c->pending = p;
-        c->session->pending = p;
+        if (c->outer == NULL)
+            c->session->pending = p;
     }
     return c->pending;
 }
@@ -208,6 +207,7 @@ struct pending *exec_pending(struct call *c)
 static enum exec_result suspend(struct call *c)
 {
     CHECK(c->pending != NULL);
+    CHECK(c->changes == 0);
     if ((c->session->flags & SESSION_SUSPENDED) == 0) {
         c->session->flags |= SESSION_SUSPENDED;
         c->exec->counters.suspended_total++;
@@ -220,39 +220,11 @@ void exec_cancel(struct exec *exec, struct session *session)
 {
     (void)exec;
     if (session->pending != NULL)
-        pending_destroy(session->pending);
+        exec_pending_destroy(session->pending);
 }
 
-/* ---- Phase 3: gates ---------------------------------------------------------------------------
+/* ---- Admission of writes -----------------------------------------------------------------------
  */
-
-static bool refuse_unauthenticated(const struct session *session, const struct command *command)
-{
-    return !session->authenticated && (command->flags & CMD_NO_AUTH) == 0 && session->conn != NULL;
-}
-
-/* Replies and returns false if the command may not run now. */
-static bool pass_gates(struct call *c)
-{
-    const struct exec *exec = c->exec;
-    const struct command *command = c->command;
-    if ((c->session->flags & SESSION_REPLAY) != 0)
-        return true; /* what it loads is what the others wait for */
-    if (refuse_unauthenticated(c->session, command)) {
-        reply_error_id(c->reply, ERROR_NOAUTH);
-        return false;
-    }
-    if (exec->loading && (command->flags & CMD_LOADING) == 0) {
-        reply_error_id(c->reply, ERROR_LOADING);
-        return false;
-    }
-    struct err err;
-    if ((command->flags & CMD_WRITE) != 0 && journal_failed(exec->journal, &err)) {
-        reply_error_format(c->reply, "MISCONF Errors writing to the journal: %s", err.message);
-        return false;
-    }
-    return true;
-}
 
 /* Bytes per second that writers may add now; UINT64_MAX: as they like. */
 static uint64_t admit_rate(const struct exec *exec)
@@ -294,151 +266,14 @@ static bool admit_write(struct call *c)
     return false;
 }
 
-/* ---- Phases 4 and 5: keys and residency -------------------------------------------------------
+/* ---- Phases 6 and 7 ---------------------------------------------------------------------------
  */
 
-static void add_key(struct call *c, struct db *db, int arg, uint32_t flags)
-{
-    struct keyref *ref = &c->keys[c->key_count++];
-    ks_ref(c->ks, db, c->argv[arg], ref);
-    ref->flags = flags;
-}
-
-/* The database that an argument names; NULL: there is none, and the handler will say so. */
-static struct db *db_of_arg(const struct call *c, int arg)
-{
-    if (arg == 0)
-        return c->db;
-    int64_t number;
-    if (!number_parse_i64(c->argv[arg], &number) || number < 0 ||
-        number >= (int64_t)ks_db_count(c->ks))
-        return NULL;
-    return ks_db(c->ks, (uint32_t)number);
-}
-
-/* Fills c->keys. */
-static void find_keys(struct call *c)
-{
-    c->key_count = 0;
-    c->keys = c->keys_inline;
-    const struct command *command = c->command;
-    if (command->single_key != 0) {
-        add_key(c, c->db, command->single_key, command->keys[0].flags);
-        return;
-    }
-    if (command->keys[0].begin == KEY_BEGIN_NONE && command->keys_fn == NULL)
-        return;
-    struct key_arg few[KEY_ARGS_INLINE];
-    struct key_arg *args = few;
-    int count = command_keys(command, c->argv, c->argc, args, KEY_ARGS_INLINE);
-    if (count > KEY_ARGS_INLINE) {
-        args = mem_alloc((size_t)count * sizeof(*args));
-        count = command_keys(command, c->argv, c->argc, args, count);
-    }
-    if (count > CALL_KEYS_INLINE)
-        c->keys = mem_alloc((size_t)count * sizeof(*c->keys));
-    for (int i = 0; i < count; i++) {
-        struct db *db = db_of_arg(c, args[i].db_arg);
-        if (db != NULL)
-            add_key(c, db, args[i].index, args[i].flags);
-    }
-    if (args != few)
-        mem_free(args);
-}
-
-static void forget_keys(struct call *c)
-{
-    if (c->keys != c->keys_inline && c->keys != NULL)
-        mem_free(c->keys);
-    c->keys = c->keys_inline;
-    c->key_count = 0;
-}
-
-/* Sessions that cannot wait read the disk on this thread. */
-static bool must_not_wait(const struct call *c)
-{
-    return (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) != 0;
-}
-
-enum residency { RESIDENT, MISSING, UNREADABLE };
-
-static enum residency want_pieces(struct call *c, int index, struct object *o)
-{
-    uint64_t from = 0;
-    uint64_t to = UINT64_MAX;
-    if (c->command->pieces != NULL && !c->command->pieces(c->argv, c->argc, index, o, &from, &to)) {
-        from = 0;
-        to = UINT64_MAX;
-    }
-    struct db *db = c->keys[index].db;
-    struct pending *p = c->pending;
-    if (o->encoding != ENCODING_CHUNKED || string_missing(o, from, to, NULL, 0) == 0)
-        return RESIDENT;
-    if (must_not_wait(c)) {
-        struct err err;
-        return loader_read_chunks_now(c->exec->loader, db, o, from, to, &err) == ST_OK ? RESIDENT
-                                                                                       : UNREADABLE;
-    }
-    p = exec_pending(c);
-    (void)loader_want_chunks(c->exec->loader, &p->wait, db, o, from, to);
-    return MISSING;
-}
-
-static enum residency want_record(struct call *c, int index)
-{
-    struct keyref *ref = &c->keys[index];
-    struct exec *exec = c->exec;
-    if (must_not_wait(c)) {
-        struct err err;
-        enum status st = loader_read_now(exec->loader, ref->db, ref->position, ref->key, &err);
-        return st == ST_OK || st == ST_NOT_FOUND ? RESIDENT : UNREADABLE;
-    }
-    struct pending *p = exec_pending(c);
-    switch (loader_want_record(exec->loader, &p->wait, ref->db, ref->position, ref->key)) {
-    case LOADER_ABSENT:
-    case LOADER_LOADED:
-        return RESIDENT;
-    case LOADER_STARTED:
-        return MISSING;
-    case LOADER_FAILED:
-        return UNREADABLE;
-    }
-    return UNREADABLE;
-}
-
-/* Sees to it that all declared keys are in RAM or known to be absent. */
-static enum residency make_resident(struct call *c)
-{
-    bool missing = false;
-    for (int i = 0; i < c->key_count; i++) {
-        struct keyref *ref = &c->keys[i];
-        if ((ref->flags & KEY_NOT_KEY) != 0)
-            continue;
-        struct object *o = ks_lookup(c->ks, ref);
-        enum residency there = RESIDENT;
-        if (o == NULL && (ref->flags & KEY_LOAD_NOTHING) != 0) {
-            ref->flags |= KEYREF_BLIND;
-        } else if (o == NULL && ref->db->cold_count != 0) {
-            there = want_record(c, i);
-            o = ks_lookup(c->ks, ref);
-        }
-        if (o != NULL && o->large && (ref->flags & (KEY_LOAD_META | KEY_LOAD_NOTHING)) == 0)
-            there = want_pieces(c, i, o);
-        if (there == UNREADABLE)
-            return UNREADABLE;
-        missing = missing || there == MISSING;
-    }
-    return missing ? MISSING : RESIDENT;
-}
-
-static void reply_unreadable(struct call *c)
+void exec_reply_unreadable(struct call *c)
 {
     c->exec->counters.io_errors++;
     reply_error_id(c->reply, ERROR_IO);
 }
-
-/* ---- Phases 6 and 7 ---------------------------------------------------------------------------
- */
 
 static void count_command(struct call *c, uint64_t duration_ns)
 {
@@ -450,44 +285,61 @@ static void count_command(struct call *c, uint64_t duration_ns)
         exec->stats->error_replies++;
     }
     exec->counters.changes += c->changes;
-    if (duration_ns > SLOW_COMMAND_NS)
+    if (duration_ns > SLOW_COMMAND_NS && exec->nesting == 0)
         exec_refresh_time(exec);
+}
+
+void exec_run_handler(struct call *c)
+{
+    uint64_t start = ticks_now();
+    c->command->handler(c);
+    if (!c->waiting)
+        count_command(c, ticks_to_ns(&c->exec->scale, ticks_now() - start));
+}
+
+bool exec_may_wait(const struct call *c)
+{
+    return c->outer == NULL && (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) == 0;
+}
+
+static void demote_all(struct exec *exec)
+{
+    struct err err;
+    exec->counters.sync_evictions++;
+    if (store_evict_all(exec->store, &err) != ST_OK)
+        exec->counters.io_errors++;
 }
 
 static enum exec_result run_phases(struct call *c)
 {
     struct exec *exec = c->exec;
-    find_keys(c);
-    enum residency there = make_resident(c);
-    if (there == MISSING) {
-        forget_keys(c);
+    exec_find_keys(c);
+    enum exec_residency there = exec_make_resident(c, exec_may_wait(c) ? c : NULL);
+    if (there == EXEC_MISSING) {
+        exec_forget_keys(c);
         return suspend(c);
     }
     c->reply->failed = false;
-    if (there == UNREADABLE) {
-        reply_unreadable(c);
-        forget_keys(c);
+    if (there == EXEC_UNREADABLE) {
+        exec_reply_unreadable(c);
+        exec_forget_keys(c);
         return EXEC_DONE;
     }
-    uint64_t start = ticks_now();
-    c->command->handler(c);
-    forget_keys(c);
+    exec->unit = c;
+    exec_run_handler(c);
+    exec_forget_keys(c);
+    exec_stage_effects(c);
+    exec->unit = NULL;
     if (c->waiting)
         return suspend(c);
-    exec_stage_effects(c);
-    count_command(c, ticks_to_ns(&exec->scale, ticks_now() - start));
-    if (exec->always_cold && !exec->loading) {
-        struct err err;
-        exec->counters.sync_evictions++;
-        if (store_evict_all(exec->store, &err) != ST_OK)
-            exec->counters.io_errors++;
-    }
+    if (exec->always_cold && !exec->loading)
+        demote_all(exec);
     return EXEC_DONE;
 }
 
-static void init_call(struct call *c, struct exec *exec, struct session *session,
-                      const struct command *command, const struct bytes *argv, int argc,
-                      struct bytes raw)
+void exec_init_call(struct call *c, struct exec *exec, struct session *session,
+                    const struct command *command, const struct bytes *argv, int argc,
+                    struct bytes raw)
 {
     c->session = session;
     c->command = command;
@@ -498,12 +350,14 @@ static void init_call(struct call *c, struct exec *exec, struct session *session
     c->db = ks_db(exec->ks, session->db);
     c->services = exec->services;
     c->exec = exec;
+    c->outer = NULL;
     c->now_ms = exec->now_ms;
     c->raw = raw;
     c->changes = 0;
     c->effect_custom = false;
     c->effect_none = false;
     c->waiting = false;
+    c->wanted = EXEC_RESIDENT;
     c->pending = session->pending;
     c->keys = c->keys_inline;
     c->key_count = 0;
@@ -529,67 +383,20 @@ static void resume(void *arg)
     if (exec->time_stale)
         exec_refresh_time(exec);
     struct call call;
-    init_call(&call, exec, session, p->command, p->argv, p->argc, p->raw);
+    exec_init_call(&call, exec, session, p->command, p->argv, p->argc, p->raw);
     if (p->wait.failed) {
         call.reply->failed = false;
-        reply_unreadable(&call);
+        exec_reply_unreadable(&call);
     } else if (run_phases(&call) != EXEC_DONE) {
         return;
     }
-    pending_destroy(p);
+    exec_pending_destroy(p);
     if (exec->resumed != NULL)
         exec->resumed(exec->resumed_arg, session);
 }
 
-/* ---- Phases 1 and 2 ---------------------------------------------------------------------------
+/* ---- A request --------------------------------------------------------------------------------
  */
-
-static void reply_unknown(struct session *session, const struct bytes *argv, int argc,
-                          const struct command *container)
-{
-    if (container != NULL) {
-        char upper[64];
-        size_t len = 0;
-        for (; container->name[len] != '\0' && len < sizeof(upper) - 1; len++)
-            upper[len] = (char)(container->name[len] >= 'a' && container->name[len] <= 'z'
-                                    ? container->name[len] - 'a' + 'A'
-                                    : container->name[len]);
-        upper[len] = '\0';
-        reply_error_subcommand(&session->reply, argv[1], upper);
-        return;
-    }
-    char args[UNKNOWN_ARGS_TEXT_MAX + 64];
-    size_t used = 0;
-    args[0] = '\0';
-    for (int i = 1; i < argc && used < UNKNOWN_ARGS_TEXT_MAX; i++) {
-        int room = (int)(UNKNOWN_ARGS_TEXT_MAX - used);
-        int len = argv[i].len < (size_t)room ? (int)argv[i].len : room;
-        int wrote =
-            snprintf(args + used, sizeof(args) - used, "'%.*s' ", len, (const char *)argv[i].data);
-        used += wrote < 0 ? 0 : (size_t)wrote;
-        if (used >= sizeof(args))
-            used = sizeof(args) - 1;
-    }
-    int name_len = argv[0].len < UNKNOWN_ARGS_TEXT_MAX ? (int)argv[0].len : UNKNOWN_ARGS_TEXT_MAX;
-    reply_error_format(&session->reply, "ERR unknown command '%.*s', with args beginning with: %s",
-                       name_len, (const char *)argv[0].data, args);
-}
-
-static bool arity_holds(const struct command *command, int argc)
-{
-    return command->arity >= 0 ? argc == command->arity : argc >= -command->arity;
-}
-
-static void count_rejected(struct exec *exec, const struct command *command,
-                           const struct session *session)
-{
-    if (command != NULL)
-        exec->stats->commands[command->id].rejected++;
-    if (session->reply.failed) {
-        stats_count_error(exec->stats, session->reply.error_code);
-        exec->stats->error_replies++;
-    }
-}
 
 enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
                           int argc, struct bytes raw)
@@ -600,25 +407,14 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     session->command_count++;
     mute(session);
     session->reply.failed = false;
-    const struct command *container = NULL;
-    const struct command *command = command_find(exec->commands, argv, argc, &container);
-    if (command == NULL) {
-        reply_unknown(session, argv, argc, container);
-        count_rejected(exec, container, session);
+    const struct command *command = exec_find_command(exec, session, argv, argc);
+    if (command == NULL)
         return EXEC_DONE;
-    }
     session->last_command = command;
-    if (!arity_holds(command, argc) || command->handler == NULL) {
-        reply_error_arity(&session->reply, command->name);
-        count_rejected(exec, command, session);
+    if (!exec_pass_gates(exec, session, command))
         return EXEC_DONE;
-    }
     struct call call;
-    init_call(&call, exec, session, command, argv, argc, raw);
-    if (!pass_gates(&call)) {
-        count_rejected(exec, command, session);
-        return EXEC_DONE;
-    }
+    exec_init_call(&call, exec, session, command, argv, argc, raw);
     if ((command->flags & CMD_WRITE) != 0 && session->conn != NULL && !admit_write(&call))
         return suspend(&call);
     enum exec_result result = run_phases(&call);
@@ -627,7 +423,7 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     exec->ahead.next = NULL;
     exec->ahead.end = NULL;
     if (result == EXEC_DONE && call.pending != NULL)
-        pending_destroy(call.pending);
+        exec_pending_destroy(call.pending);
     return result;
 }
 
@@ -684,8 +480,8 @@ static void end_with_error(struct pending *p)
     struct session *session = p->session;
     session->reply.failed = false;
     reply_error(&session->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    count_rejected(exec, NULL, session);
-    pending_destroy(p);
+    exec_count_rejected(exec, NULL, session);
+    exec_pending_destroy(p);
     if (exec->resumed != NULL)
         exec->resumed(exec->resumed_arg, session);
 }

@@ -64,6 +64,7 @@ struct exec_stats {
     uint64_t keyspace_hits, keyspace_misses;
     uint64_t expired_keys;
     uint64_t changes;         /* since start; rdb_changes_since_last_save counts from a save */
+    uint64_t sync_walks;      /* scans and exact counts that a nested command could not wait for */
     uint64_t suspended_total; /* requests that had to wait for cold keys */
     uint64_t suspended_now;
     uint64_t throttled_total; /* writes delayed because dirty data were over their limit */

@@ -95,7 +95,7 @@ static void want_keys(struct exec *exec, struct pending *p, struct db *db, const
 {
     const struct command *command = command_find(exec->commands, argv, argc, NULL);
     struct key_arg keys[LOAD_KEYS_MAX];
-    if (command == NULL || (command->arity < 0 ? argc < -command->arity : argc != command->arity))
+    if (command == NULL || !command_takes(command, argc))
         return;
     int count = command_keys(command, argv, argc, keys, LOAD_KEYS_MAX);
     for (int i = 0; i < count && i < LOAD_KEYS_MAX; i++) {

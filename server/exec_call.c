@@ -154,12 +154,14 @@ const struct scan_result *call_scan(struct call *c, int step, struct db *db, uin
     struct scans *scans = store_scans(c->exec->store);
     if (p->scans[step] == NULL) {
         bool complete = false;
-        bool wait = (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) == 0;
-        if (wait)
+        if (exec_may_wait(c)) {
             p->scans[step] = scan_start(scans, db, cursor, count, scan_done, p, &complete);
-        else
+        } else {
             p->scans[step] = scan_run(scans, db, cursor, count, NULL);
-        p->scans_done[step] = complete || !wait;
+            c->exec->counters.sync_walks += db->cold_count != 0;
+            complete = true;
+        }
+        p->scans_done[step] = complete;
     }
     if (!p->scans_done[step]) {
         c->waiting = true;
@@ -187,10 +189,24 @@ struct call_walk *call_walk(struct call *c)
     return &exec_pending(c)->walk;
 }
 
+/* The same at once, on this thread. */
+static bool make_exact(struct call *c)
+{
+    struct err err;
+    c->exec->counters.sync_walks++;
+    if (store_resolve_now(c->exec->store, &err) == ST_OK)
+        return true;
+    c->exec->counters.io_errors++;
+    reply_error_format(c->reply, "IOERR %s", err.message);
+    return false;
+}
+
 bool call_wait_exact(struct call *c, struct db *db)
 {
-    if (db->unresolved == 0 || (c->session->flags & (SESSION_REPLAY | SESSION_SCRIPT)) != 0)
+    if (db->unresolved == 0)
         return true;
+    if (!exec_may_wait(c))
+        return make_exact(c);
     loader_submit(c->exec->loader);
     struct pending *p = exec_pending(c);
     p->exact_db = db;
@@ -201,9 +217,8 @@ bool call_wait_exact(struct call *c, struct db *db)
 
 bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms)
 {
-    const uint32_t cannot_wait = SESSION_REPLAY | SESSION_SCRIPT | SESSION_MULTI;
     struct exec *exec = c->exec;
-    if (journal_durable(exec->journal) >= offset || (c->session->flags & cannot_wait) != 0)
+    if (journal_durable(exec->journal) >= offset || !call_may_block(c))
         return true;
     struct pending *p = exec_pending(c);
     if (!p->waits_journal) {

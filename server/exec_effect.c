@@ -1,5 +1,7 @@
-/* The journal's record of a command: its effect as RESP commands. Several effects of one command
- * are wrapped in MULTI and EXEC, so that a crash or a replica has all or none of them. */
+/* The journal's record of a unit: its effects as RESP commands, those of nested commands among
+ * them, in the order in which they came about. Several are wrapped in MULTI and EXEC, so that a
+ * replica applies all or none of them; a block of the journal never ends inside, so neither does a
+ * crash. */
 #include "server/exec_internal.h"
 
 #include "codec/check.h"
@@ -8,7 +10,14 @@
 
 #include <stdarg.h>
 
-#define EFFECT_ARGS_MAX 16
+#define EFFECT_ARGS_MAX        16
+#define EFFECTS_KEPT_BYTES_MAX ((size_t)1 << 20) /* a longer group's memory is given back */
+
+/* In front of each effect in exec->effects. */
+struct effect_head {
+    size_t len; /* of the RESP bytes behind it */
+    uint32_t db;
+};
 
 static size_t head_bytes_max(void)
 {
@@ -49,75 +58,123 @@ static size_t write_command(uint8_t *out, int argc, const struct bytes *argv)
     return (size_t)(at - out);
 }
 
-void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct bytes *argv)
+/* Room for an effect of up to `bytes_max` bytes; end_effect says how many they are. */
+static uint8_t *add_effect(struct exec *exec, uint32_t db, size_t bytes_max)
 {
-    uint8_t *room = journal_reserve(exec->journal, db, command_bytes_max(argc, argv));
-    journal_commit(exec->journal, write_command(room, argc, argv));
+    struct effect_head head = {.db = db};
+    uint8_t *room = buf_reserve(&exec->effects, sizeof(head) + bytes_max);
+    memcpy(room, &head, sizeof(head));
+    return room + sizeof(head);
 }
 
-void exec_add_effect(struct exec *exec, uint32_t db, int argc, const struct bytes *argv)
+static void end_effect(struct exec *exec, size_t len)
 {
-    uint32_t head[2] = {db, 0};
-    uint8_t *room = buf_reserve(&exec->effects, sizeof(head) + command_bytes_max(argc, argv));
-    size_t len = write_command(room + sizeof(head), argc, argv);
-    CHECK(len <= UINT32_MAX);
-    head[1] = (uint32_t)len;
-    memcpy(room, head, sizeof(head));
+    struct effect_head head;
+    uint8_t *place = exec->effects.data + exec->effects.len;
+    memcpy(&head, place, sizeof(head));
+    head.len = len;
+    memcpy(place, &head, sizeof(head));
     exec->effects.len += sizeof(head) + len;
     exec->effect_count++;
 }
 
-static void stage_text(struct exec *exec, uint32_t db, const char *text)
+void exec_add_effect(struct exec *exec, uint32_t db, int argc, const struct bytes *argv)
 {
-    journal_stage_bytes(exec->journal, db, bytes_text(text));
+    uint8_t *room = add_effect(exec, db, command_bytes_max(argc, argv));
+    end_effect(exec, write_command(room, argc, argv));
 }
 
-static void stage_custom(struct exec *exec, uint32_t session_db)
+void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct bytes *argv)
 {
-    bool group = exec->effect_count > 1;
-    if (group)
-        stage_text(exec, session_db, "*1\r\n$5\r\nMULTI\r\n");
-    uint32_t db = session_db;
-    for (size_t at = 0; at < exec->effects.len;) {
-        uint32_t head[2];
-        memcpy(head, exec->effects.data + at, sizeof(head));
-        at += sizeof(head);
-        db = head[0];
-        journal_stage_bytes(exec->journal, db, bytes_make(exec->effects.data + at, head[1]));
-        at += head[1];
+    if (exec->unit != NULL) {
+        exec_add_effect(exec, db, argc, argv);
+        return;
     }
-    if (group)
-        stage_text(exec, db, "*1\r\n$4\r\nEXEC\r\n");
+    uint8_t *room = journal_reserve(exec->journal, db, command_bytes_max(argc, argv));
+    journal_commit(exec->journal, write_command(room, argc, argv));
+}
+
+/* Whether the request itself is (the last part of) the effect. */
+static bool request_is_effect(const struct call *c)
+{
+    return c->changes != 0 && !c->effect_custom && !c->effect_none;
+}
+
+static void add_request(struct call *c)
+{
+    if (c->raw.len == 0) {
+        exec_add_effect(c->exec, c->session->db, c->argc, c->argv);
+        return;
+    }
+    memcpy(add_effect(c->exec, c->session->db, c->raw.len), c->raw.data, c->raw.len);
+    end_effect(c->exec, c->raw.len);
+}
+
+static void stage_request(struct call *c)
+{
+    struct journal *journal = c->exec->journal;
+    if (c->raw.len != 0) {
+        journal_stage_bytes(journal, c->session->db, c->raw);
+        return;
+    }
+    uint8_t *room = journal_reserve(journal, c->session->db, command_bytes_max(c->argc, c->argv));
+    journal_commit(journal, write_command(room, c->argc, c->argv));
+}
+
+/* MULTI and EXEC stand outside of any database: a SELECT comes where the first effect needs one, as
+ * Redis has it. */
+static void stage_group(struct exec *exec)
+{
+    bool several = exec->effect_count > 1;
+    if (several)
+        journal_stage_raw(exec->journal, bytes_text("*1\r\n$5\r\nMULTI\r\n"));
+    for (size_t at = 0; at < exec->effects.len;) {
+        struct effect_head head;
+        memcpy(&head, exec->effects.data + at, sizeof(head));
+        at += sizeof(head);
+        journal_stage_bytes(exec->journal, head.db, bytes_make(exec->effects.data + at, head.len));
+        at += head.len;
+    }
+    if (several)
+        journal_stage_raw(exec->journal, bytes_text("*1\r\n$4\r\nEXEC\r\n"));
+}
+
+static void forget_effects(struct exec *exec)
+{
+    buf_clear(&exec->effects);
+    if (exec->effects.capacity > EFFECTS_KEPT_BYTES_MAX)
+        buf_deinit(&exec->effects);
+    exec->effect_count = 0;
+}
+
+void exec_collect_effects(struct call *c)
+{
+    if (request_is_effect(c))
+        add_request(c);
 }
 
 void exec_stage_effects(struct call *c)
 {
     struct exec *exec = c->exec;
-    if ((c->session->flags & SESSION_REPLAY) == 0 && !c->effect_none) {
-        if (c->effect_custom) {
-            stage_custom(exec, c->session->db);
-            c->session->write_offset = journal_end(exec->journal);
-        } else if (c->changes != 0) {
-            if (c->raw.len != 0) {
-                uint8_t *room = journal_reserve(exec->journal, c->session->db, c->raw.len);
-                memcpy(room, c->raw.data, c->raw.len);
-                journal_commit(exec->journal, c->raw.len);
-            } else {
-                exec_stage_command(exec, c->session->db, c->argc, c->argv);
-            }
-            c->session->write_offset = journal_end(exec->journal);
+    bool request = request_is_effect(c);
+    if (__builtin_expect(exec->effect_count == 0, 1)) {
+        if (!request || (c->session->flags & SESSION_REPLAY) != 0)
+            return;
+        stage_request(c);
+    } else {
+        if ((c->session->flags & SESSION_REPLAY) == 0) {
+            if (request)
+                add_request(c);
+            stage_group(exec);
         }
+        forget_effects(exec);
     }
-    if (exec->effect_count != 0) {
-        buf_clear(&exec->effects);
-        if (exec->effects.capacity > (1 << 20))
-            buf_deinit(&exec->effects);
-        exec->effect_count = 0;
-    }
+    c->session->write_offset = journal_end(exec->journal);
 }
 
 void call_effect_db(struct call *c, uint32_t db, int argc, const struct bytes *argv)
 {
+    CHECK(!c->effect_none);
     c->effect_custom = true;
     exec_add_effect(c->exec, db, argc, argv);
 }
@@ -152,5 +209,6 @@ void call_effect_format(struct call *c, const char *format, ...)
 
 void call_no_effect(struct call *c)
 {
+    CHECK(!c->effect_custom);
     c->effect_none = true;
 }

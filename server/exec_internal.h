@@ -1,5 +1,6 @@
-/* Shared by the parts of the executor: exec.c (phases), exec_call.c (what handlers call) and
- * exec_effect.c (the journal's record of a command). */
+/* Shared by the parts of the executor: exec.c (phases), exec_check.c (the first of them),
+ * exec_keys.c (keys and residency), exec_nested.c (commands inside others), exec_call.c (what
+ * handlers call), exec_effect.c (the journal's record of a unit), exec_ahead.c (pipelines). */
 #ifndef BASALT_SERVER_EXEC_INTERNAL_H
 #define BASALT_SERVER_EXEC_INTERNAL_H
 
@@ -87,7 +88,10 @@ struct exec {
     int64_t tokens;
     uint64_t tokens_at_ns;
 
-    /* Effects of the running command: entries of db u32, len u32, RESP bytes. */
+    /* The open unit: what the running request does, with all that is nested in it. */
+    struct call *unit; /* the outermost call; NULL: none is running */
+    uint32_t nesting;  /* how deep the running call is in it; 0: it is `unit` */
+    /* Its effects (exec_effect.c). */
     struct buf effects;
     uint32_t effect_count;
 
@@ -96,11 +100,31 @@ struct exec {
     struct exec_stats counters;
 };
 
+/* exec_check.c */
+/* Phases 1 and 2. NULL: the request is no command's, which was replied. */
+const struct command *exec_find_command(struct exec *exec, struct session *session,
+                                        const struct bytes *argv, int argc);
+/* Phase 3. False: the command may not run now, which was replied. */
+bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command);
+void exec_count_rejected(struct exec *exec, const struct command *command,
+                         const struct session *session);
+
+/* exec_keys.c */
+enum exec_residency { EXEC_RESIDENT, EXEC_MISSING, EXEC_UNREADABLE };
+/* Phase 4: fills c->keys. */
+void exec_find_keys(struct call *c);
+void exec_forget_keys(struct call *c);
+/* Phase 5: sees to it that all of c->keys are in RAM or known to be absent. What is not is loaded
+ * on behalf of `waiter`, whose request has to wait then (EXEC_MISSING), or at once (NULL). */
+enum exec_residency exec_make_resident(struct call *c, struct call *waiter);
+
 /* exec_effect.c */
 void exec_add_effect(struct exec *exec, uint32_t db, int argc, const struct bytes *argv);
-/* Stages what the command has done, and forgets it. */
+/* What a nested command has done becomes part of its unit. */
+void exec_collect_effects(struct call *c);
+/* Stages what the unit has done, and forgets it. */
 void exec_stage_effects(struct call *c);
-/* Stages one command at once (an expired key's DEL). */
+/* Stages one command at once (an expired key's DEL), or makes it part of the open unit. */
 void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct bytes *argv);
 
 /* exec_ahead.c */
@@ -109,7 +133,16 @@ void exec_load_ahead(struct exec *exec, struct pending *p);
 
 /* exec.c */
 uint32_t exec_db_number(const struct exec *exec, const struct db *db);
+void exec_init_call(struct call *c, struct exec *exec, struct session *session,
+                    const struct command *command, const struct bytes *argv, int argc,
+                    struct bytes raw);
+/* Whether the request can be suspended; else it reads the disk on this thread. */
+bool exec_may_wait(const struct call *c);
+/* Phase 6: runs the handler, and counts it unless it waits. */
+void exec_run_handler(struct call *c);
+void exec_reply_unreadable(struct call *c);
 struct pending *exec_pending(struct call *c);
+void exec_pending_destroy(struct pending *p);
 /* The request is looked at again at each tick's end. */
 void exec_wait_tick(struct pending *p);
 /* Deletes an expired live key. */

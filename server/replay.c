@@ -7,6 +7,7 @@
 #include "codec/resp_parse.h"
 #include "server/command.h"
 #include "server/exec.h"
+#include "server/log.h"
 #include "server/output.h"
 #include "server/services.h"
 #include "server/session.h"
@@ -15,8 +16,9 @@
 
 #include <inttypes.h>
 
-#define WINDOW_COMMANDS 1024 /* whose keys are read ahead together */
-#define WINDOW_KEYS_MAX 64   /* of one command; the rest is read when it runs */
+#define WINDOW_COMMANDS                                                                            \
+    1024                   /* whose keys are read ahead together; a longer group makes it longer */
+#define WINDOW_KEYS_MAX 64 /* of one command; the rest is read when it runs */
 
 struct replay_command {
     size_t args_off; /* in `args`: where its argv begins */
@@ -33,8 +35,8 @@ struct replay {
     uint64_t rest_offset; /* stream offset of it */
     bool has_block;
     /* the window */
-    struct replay_command commands[WINDOW_COMMANDS];
-    size_t command_count, command_next;
+    struct replay_command *commands; /* owned vector */
+    size_t command_count, command_next, command_capacity;
     struct bytes *args; /* owned vector; point into the block */
     size_t arg_count, arg_capacity;
     struct load_wait wait;
@@ -71,6 +73,7 @@ void replay_destroy(struct replay *replay)
     output_destroy(replay->output);
     resp_parser_deinit(&replay->parser);
     mem_free(replay->args);
+    mem_free(replay->commands);
     mem_free(replay);
 }
 
@@ -102,6 +105,11 @@ static void keep_args(struct replay *replay)
         replay->arg_capacity = needed * 2;
         replay->args = mem_realloc(replay->args, replay->arg_capacity * sizeof(*replay->args));
     }
+    if (replay->command_count == replay->command_capacity) {
+        replay->command_capacity += WINDOW_COMMANDS;
+        replay->commands =
+            mem_realloc(replay->commands, replay->command_capacity * sizeof(*replay->commands));
+    }
     struct replay_command *command = &replay->commands[replay->command_count++];
     command->args_off = replay->arg_count;
     command->argc = replay->parser.argc;
@@ -121,35 +129,81 @@ static int64_t selected_db(const struct replay *replay, const struct bytes *argv
     return number;
 }
 
-/* Parses the next window from the block and starts its loads. */
-static enum status fill_window(struct replay *replay, struct err *err)
+/* Takes the next command from the block into the parser; ST_END: the block has no more. */
+static enum status parse_command(struct replay *replay, struct err *err)
 {
     static const struct resp_limits limits = {.bulk_bytes_max = INT64_MAX};
-    replay->command_count = 0;
-    replay->command_next = 0;
-    replay->arg_count = 0;
-    uint32_t db = replay->session.db;
-    while (replay->command_count < WINDOW_COMMANDS && replay->rest.len != 0) {
+    struct resp_parser *parser = &replay->parser;
+    while (replay->rest.len != 0) {
         enum resp_parse_result result =
-            resp_parse(&replay->parser, replay->rest.data, replay->rest.len, &limits);
+            resp_parse(parser, replay->rest.data, replay->rest.len, &limits);
         if (result == RESP_PARSE_MORE || result == RESP_PARSE_ERROR)
             return err_set(err, ST_CORRUPT,
                            "the journal holds no valid command at offset %" PRIu64
                            " (in a block with a right checksum): %s",
                            replay->rest_offset,
-                           result == RESP_PARSE_MORE ? "it is cut off" : replay->parser.error);
-        if (result == RESP_PARSE_REQUEST) {
-            keep_args(replay);
-            int64_t selected = selected_db(replay, replay->parser.argv, replay->parser.argc);
-            if (selected >= 0)
-                db = (uint32_t)selected;
-            else
-                want_keys(replay, replay->parser.argv, replay->parser.argc, db);
-        }
-        replay->rest.data += replay->parser.consumed;
-        replay->rest.len -= replay->parser.consumed;
-        replay->rest_offset += replay->parser.consumed;
+                           result == RESP_PARSE_MORE ? "it is cut off" : parser->error);
+        replay->rest.data += parser->consumed;
+        replay->rest.len -= parser->consumed;
+        replay->rest_offset += parser->consumed;
+        if (result == RESP_PARSE_REQUEST)
+            return ST_OK;
     }
+    return ST_END;
+}
+
+static bool is_alone(const struct resp_parser *parser, const char *word)
+{
+    return parser->argc == 1 && bytes_equal_nocase(parser->argv[0], word);
+}
+
+/* What of a group is not complete at its block's end is dropped: it was never acknowledged. */
+static void drop_group(struct replay *replay, size_t group_first, size_t group_args)
+{
+    log_write(LOG_WARNING,
+              "The journal's block that ends at offset %" PRIu64 " holds an incomplete transaction "
+              "of %zu commands: it is dropped",
+              replay->rest_offset, replay->command_count - group_first);
+    replay->command_count = group_first;
+    replay->arg_count = group_args;
+}
+
+/* Parses the next window from the block and starts its loads. A group (MULTI … EXEC) comes into one
+ * window; its commands then run one after another, since nobody can look in between. */
+static enum status fill_window(struct replay *replay, struct err *err)
+{
+    const struct resp_parser *parser = &replay->parser;
+    bool in_group = false;
+    size_t group_first = 0, group_args = 0;
+    replay->command_count = 0;
+    replay->command_next = 0;
+    replay->arg_count = 0;
+    uint32_t db = replay->session.db;
+    while (in_group || replay->command_count < WINDOW_COMMANDS) {
+        enum status st = parse_command(replay, err);
+        if (st == ST_END)
+            break;
+        if (st != ST_OK)
+            return st;
+        if (is_alone(parser, "multi")) {
+            in_group = true;
+            group_first = replay->command_count;
+            group_args = replay->arg_count;
+            continue;
+        }
+        if (is_alone(parser, "exec")) {
+            in_group = false;
+            continue;
+        }
+        keep_args(replay);
+        int64_t selected = selected_db(replay, parser->argv, parser->argc);
+        if (selected >= 0)
+            db = (uint32_t)selected;
+        else
+            want_keys(replay, parser->argv, parser->argc, db);
+    }
+    if (in_group)
+        drop_group(replay, group_first, group_args);
     replay->waiting = replay->wait.outstanding != 0;
     return ST_OK;
 }

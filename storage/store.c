@@ -416,6 +416,20 @@ enum status store_cut_now(struct store *store, bool flush, struct err *err)
     return cut_run(store->cut, flush, err);
 }
 
+enum status store_resolve_now(struct store *store, struct err *err)
+{
+    loader_retry_resolves(store->loader);
+    while (loader_resolving(store->loader) != 0) {
+        loader_submit(store->loader);
+        completions_wait(store->cut_completions);
+        (void)completions_drain(store->cut_completions);
+        enum status st = loader_resolve_status(store->loader, err);
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}
+
 enum status store_evict_all(struct store *store, struct err *err)
 {
     enum status st = cut_run(store->cut, false, err);

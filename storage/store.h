@@ -98,6 +98,8 @@ void store_set_replication_id(struct store *store, const char id[40]);
 /* Makes a cut up to now and waits for it; with `flush` RocksDB's memtables are written out too
  * (DEBUG CUT, DEBUG RELOAD). */
 MUST_USE enum status store_cut_now(struct store *store, bool flush, struct err *err);
+/* Waits until no blind overwrite is unresolved, so that db_size() is exact (inside scripts). */
+MUST_USE enum status store_resolve_now(struct store *store, struct err *err);
 /* DEBUG EVICT all, and after each command with always_cold: cuts, then demotes everything. */
 MUST_USE enum status store_evict_all(struct store *store, struct err *err);
 bool store_always_cold(const struct store *store);

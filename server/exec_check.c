@@ -1,0 +1,108 @@
+/* Phases 1 to 3 of a request: its row, its arity, and the cheap refusals before anything is loaded.
+ */
+#include "server/exec_internal.h"
+
+#include "server/services.h"
+#include "server/stats.h"
+#include "storage/journal.h"
+
+#include <stdio.h>
+
+#define UNKNOWN_ARGS_TEXT_MAX 128 /* of the arguments told in "unknown command" */
+
+void exec_count_rejected(struct exec *exec, const struct command *command,
+                         const struct session *session)
+{
+    if (command != NULL)
+        exec->stats->commands[command->id].rejected++;
+    if (session->reply.failed) {
+        stats_count_error(exec->stats, session->reply.error_code);
+        exec->stats->error_replies++;
+    }
+}
+
+/* ---- Phases 1 and 2 ---------------------------------------------------------------------------
+ */
+
+static void reply_unknown(struct session *session, const struct bytes *argv, int argc,
+                          const struct command *container)
+{
+    if (container != NULL) {
+        char upper[64];
+        size_t len = 0;
+        for (; container->name[len] != '\0' && len < sizeof(upper) - 1; len++)
+            upper[len] = (char)(container->name[len] >= 'a' && container->name[len] <= 'z'
+                                    ? container->name[len] - 'a' + 'A'
+                                    : container->name[len]);
+        upper[len] = '\0';
+        reply_error_subcommand(&session->reply, argv[1], upper);
+        return;
+    }
+    char args[UNKNOWN_ARGS_TEXT_MAX + 64];
+    size_t used = 0;
+    args[0] = '\0';
+    for (int i = 1; i < argc && used < UNKNOWN_ARGS_TEXT_MAX; i++) {
+        int room = (int)(UNKNOWN_ARGS_TEXT_MAX - used);
+        int len = argv[i].len < (size_t)room ? (int)argv[i].len : room;
+        int wrote =
+            snprintf(args + used, sizeof(args) - used, "'%.*s' ", len, (const char *)argv[i].data);
+        used += wrote < 0 ? 0 : (size_t)wrote;
+        if (used >= sizeof(args))
+            used = sizeof(args) - 1;
+    }
+    int name_len = argv[0].len < UNKNOWN_ARGS_TEXT_MAX ? (int)argv[0].len : UNKNOWN_ARGS_TEXT_MAX;
+    reply_error_format(&session->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                       name_len, (const char *)argv[0].data, args);
+}
+
+const struct command *exec_find_command(struct exec *exec, struct session *session,
+                                        const struct bytes *argv, int argc)
+{
+    const struct command *container = NULL;
+    const struct command *command = command_find(exec->commands, argv, argc, &container);
+    if (command == NULL) {
+        reply_unknown(session, argv, argc, container);
+        exec_count_rejected(exec, container, session);
+        return NULL;
+    }
+    if (!command_takes(command, argc)) {
+        session->last_command = command;
+        reply_error_arity(&session->reply, command->name);
+        exec_count_rejected(exec, command, session);
+        return NULL;
+    }
+    return command;
+}
+
+/* ---- Phase 3 ----------------------------------------------------------------------------------
+ */
+
+static bool refuse_unauthenticated(const struct session *session, const struct command *command)
+{
+    return !session->authenticated && (command->flags & CMD_NO_AUTH) == 0 && session->conn != NULL;
+}
+
+/* Replies and returns false if the command may not run now. */
+static bool pass_gates(struct exec *exec, struct session *session, const struct command *command)
+{
+    struct err err;
+    if (refuse_unauthenticated(session, command)) {
+        reply_error_id(&session->reply, ERROR_NOAUTH);
+    } else if (exec->loading && (command->flags & CMD_LOADING) == 0) {
+        reply_error_id(&session->reply, ERROR_LOADING);
+    } else if ((command->flags & CMD_WRITE) != 0 && journal_failed(exec->journal, &err)) {
+        reply_error_format(&session->reply, "MISCONF Errors writing to the journal: %s",
+                           err.message);
+    } else {
+        return true;
+    }
+    exec_count_rejected(exec, command, session);
+    return false;
+}
+
+bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command)
+{
+    if ((session->flags & SESSION_REPLAY) != 0)
+        return true; /* what it loads is what the others wait for */
+    return pass_gates(exec, session, command);
+}

@@ -1,0 +1,133 @@
+/* Phases 4 and 5 of a request: which keys it has, and seeing to it that they are in RAM. */
+#include "server/exec_internal.h"
+
+#include "codec/mem.h"
+#include "codec/number.h"
+#include "storage/types/string.h"
+
+#define KEY_ARGS_INLINE 32
+
+static void add_key(struct call *c, struct db *db, int arg, uint32_t flags)
+{
+    struct keyref *ref = &c->keys[c->key_count++];
+    ks_ref(c->ks, db, c->argv[arg], ref);
+    ref->flags = flags;
+}
+
+/* The database that an argument names; NULL: there is none, and the handler will say so. */
+static struct db *db_of_arg(const struct call *c, int arg)
+{
+    if (arg == 0)
+        return c->db;
+    int64_t number;
+    if (!number_parse_i64(c->argv[arg], &number) || number < 0 ||
+        number >= (int64_t)ks_db_count(c->ks))
+        return NULL;
+    return ks_db(c->ks, (uint32_t)number);
+}
+
+void exec_find_keys(struct call *c)
+{
+    c->key_count = 0;
+    c->keys = c->keys_inline;
+    const struct command *command = c->command;
+    if (command->single_key != 0) {
+        add_key(c, c->db, command->single_key, command->keys[0].flags);
+        return;
+    }
+    if (command->keys[0].begin == KEY_BEGIN_NONE && command->keys_fn == NULL)
+        return;
+    struct key_arg few[KEY_ARGS_INLINE];
+    struct key_arg *args = few;
+    int count = command_keys(command, c->argv, c->argc, args, KEY_ARGS_INLINE);
+    if (count > KEY_ARGS_INLINE) {
+        args = mem_alloc((size_t)count * sizeof(*args));
+        count = command_keys(command, c->argv, c->argc, args, count);
+    }
+    if (count > CALL_KEYS_INLINE)
+        c->keys = mem_alloc((size_t)count * sizeof(*c->keys));
+    for (int i = 0; i < count; i++) {
+        struct db *db = db_of_arg(c, args[i].db_arg);
+        if (db != NULL)
+            add_key(c, db, args[i].index, args[i].flags);
+    }
+    if (args != few)
+        mem_free(args);
+}
+
+void exec_forget_keys(struct call *c)
+{
+    if (c->keys != c->keys_inline && c->keys != NULL)
+        mem_free(c->keys);
+    c->keys = c->keys_inline;
+    c->key_count = 0;
+}
+
+/* `waiter` as in exec_make_resident. */
+static enum exec_residency want_pieces(struct call *c, int index, struct object *o,
+                                       struct call *waiter)
+{
+    uint64_t from = 0;
+    uint64_t to = UINT64_MAX;
+    if (c->command->pieces != NULL && !c->command->pieces(c->argv, c->argc, index, o, &from, &to)) {
+        from = 0;
+        to = UINT64_MAX;
+    }
+    struct loader *loader = c->exec->loader;
+    struct db *db = c->keys[index].db;
+    if (o->encoding != ENCODING_CHUNKED || string_missing(o, from, to, NULL, 0) == 0)
+        return EXEC_RESIDENT;
+    if (waiter == NULL) {
+        struct err err;
+        return loader_read_chunks_now(loader, db, o, from, to, &err) == ST_OK ? EXEC_RESIDENT
+                                                                              : EXEC_UNREADABLE;
+    }
+    (void)loader_want_chunks(loader, &exec_pending(waiter)->wait, db, o, from, to);
+    return EXEC_MISSING;
+}
+
+static enum exec_residency want_record(struct call *c, int index, struct call *waiter)
+{
+    struct keyref *ref = &c->keys[index];
+    struct loader *loader = c->exec->loader;
+    if (waiter == NULL) {
+        struct err err;
+        enum status st = loader_read_now(loader, ref->db, ref->position, ref->key, &err);
+        return st == ST_OK || st == ST_NOT_FOUND ? EXEC_RESIDENT : EXEC_UNREADABLE;
+    }
+    struct pending *p = exec_pending(waiter);
+    switch (loader_want_record(loader, &p->wait, ref->db, ref->position, ref->key)) {
+    case LOADER_ABSENT:
+    case LOADER_LOADED:
+        return EXEC_RESIDENT;
+    case LOADER_STARTED:
+        return EXEC_MISSING;
+    case LOADER_FAILED:
+        return EXEC_UNREADABLE;
+    }
+    return EXEC_UNREADABLE;
+}
+
+enum exec_residency exec_make_resident(struct call *c, struct call *waiter)
+{
+    bool missing = false;
+    for (int i = 0; i < c->key_count; i++) {
+        struct keyref *ref = &c->keys[i];
+        if ((ref->flags & KEY_NOT_KEY) != 0)
+            continue;
+        struct object *o = ks_lookup(c->ks, ref);
+        enum exec_residency there = EXEC_RESIDENT;
+        if (o == NULL && (ref->flags & KEY_LOAD_NOTHING) != 0) {
+            ref->flags |= KEYREF_BLIND;
+        } else if (o == NULL && ref->db->cold_count != 0) {
+            there = want_record(c, i, waiter);
+            o = ks_lookup(c->ks, ref);
+        }
+        if (o != NULL && o->large && (ref->flags & (KEY_LOAD_META | KEY_LOAD_NOTHING)) == 0)
+            there = want_pieces(c, i, o, waiter);
+        if (there == EXEC_UNREADABLE)
+            return EXEC_UNREADABLE;
+        missing = missing || there == EXEC_MISSING;
+    }
+    return missing ? EXEC_MISSING : EXEC_RESIDENT;
+}

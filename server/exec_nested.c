@@ -1,0 +1,79 @@
+#include "server/exec_nested.h"
+
+#include "server/exec_internal.h"
+
+#include "codec/check.h"
+
+#define NESTING_MAX 4 /* EXEC, a script, its call: far below what a stack bears */
+
+/* ---- Loading beforehand. */
+
+void call_want(struct call *outer, uint32_t db, const struct command *command,
+               const struct bytes *argv, int argc)
+{
+    struct call c;
+    exec_init_call(&c, outer->exec, outer->session, command, argv, argc, bytes_make(NULL, 0));
+    c.db = ks_db(outer->ks, db);
+    exec_find_keys(&c);
+    enum exec_residency there = exec_make_resident(&c, exec_may_wait(outer) ? outer : NULL);
+    exec_forget_keys(&c);
+    if (there > outer->wanted)
+        outer->wanted = there;
+}
+
+bool call_wanted(struct call *outer, bool *unreadable)
+{
+    *unreadable = outer->wanted == EXEC_UNREADABLE;
+    outer->waiting = outer->wanted == EXEC_MISSING;
+    return outer->wanted == EXEC_RESIDENT;
+}
+
+/* ---- Running. */
+
+void exec_run_nested(struct call *outer, struct session *session, const struct command *command,
+                     const struct bytes *argv, int argc, struct bytes raw)
+{
+    struct exec *exec = outer->exec;
+    struct call c;
+    CHECK(exec->unit != NULL);
+    CHECK(exec->nesting < NESTING_MAX);
+    exec_init_call(&c, exec, session, command, argv, argc, raw);
+    c.outer = outer;
+    c.pending = NULL; /* the session's, if it has one, is the outer call's */
+    session->reply.failed = false;
+    exec->nesting++;
+    exec_find_keys(&c);
+    if (exec_make_resident(&c, NULL) == EXEC_RESIDENT)
+        exec_run_handler(&c);
+    else
+        exec_reply_unreadable(&c);
+    CHECK(!c.waiting);
+    exec_forget_keys(&c);
+    exec_collect_effects(&c);
+    exec->nesting--;
+    if (c.pending != NULL)
+        exec_pending_destroy(c.pending);
+}
+
+void exec_call_nested(struct call *outer, struct session *session, const struct bytes *argv,
+                      int argc)
+{
+    struct exec *exec = outer->exec;
+    session->reply.failed = false;
+    const struct command *command = exec_find_command(exec, session, argv, argc);
+    if (command == NULL)
+        return;
+    if (exec->effect_count == 0 && !exec_pass_gates(exec, session, command))
+        return;
+    exec_run_nested(outer, session, command, argv, argc, bytes_make(NULL, 0));
+}
+
+bool exec_in_unit(const struct exec *exec)
+{
+    return exec->unit != NULL;
+}
+
+bool exec_unit_changed(const struct exec *exec)
+{
+    return exec->effect_count != 0;
+}

@@ -1,0 +1,61 @@
+/* Commands that another command runs inside its own atomic unit: EXEC what was queued, a script
+ * what it calls.
+ *
+ * A unit is everything that one request does: nothing else runs in between, no cut falls inside,
+ * time stands still, and the journal gets its effects at its end as one group (MULTI … EXEC when
+ * there are several), all of which or none survives a crash. Units nest: EXEC may run a script,
+ * which calls commands.
+ *
+ * A nested command never waits: keys that are not in RAM are read by this thread (INFO counts them
+ * as cold_loads_synchronous), and what would block does not (call_may_block). A command that
+ * could wait loads beforehand what its nested ones will need: call_want. Main thread. */
+#ifndef BASALT_SERVER_EXEC_NESTED_H
+#define BASALT_SERVER_EXEC_NESTED_H
+
+#include "codec/bytes.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct call;
+struct command;
+struct exec;
+struct session;
+
+/* Runs one request inside the unit of `outer`, which is the call of the handler that asks for it.
+ * Its reply, or why it was refused (unknown command, arity, gates), or an IOERR goes to
+ * session->reply; session->reply.failed then tells whether it is an error, and error_code its first
+ * word.
+ *
+ *   session  whose database, user, protocol and flags count. A script has one of its own: made by
+ *            session_init with an output of its own, SESSION_SCRIPT set, `db`, `user` and
+ *            `authenticated` taken from outer->session; the reply is read with output_peek and
+ *            dropped with output_clear (the bytes are whole: nothing holds them back).
+ *   argv     borrowed for the call
+ *
+ * Gates that may close at any time (the disk fails, memory is full) are looked at only as long as
+ * the unit has changed nothing: a script that has begun to write can go on. What scripts may not
+ * call (CMD_NOSCRIPT) and their own error texts are the caller's business: command_find and
+ * command_takes first. */
+void exec_call_nested(struct call *outer, struct session *session, const struct bytes *argv,
+                      int argc);
+/* The same for a request whose row, arity and gates were looked at already. `raw` is its own bytes
+ * if it came as a canonical RESP array, else empty. */
+void exec_run_nested(struct call *outer, struct session *session, const struct command *command,
+                     const struct bytes *argv, int argc, struct bytes raw);
+
+/* For handlers that may still wait, before they run anything nested: asks for the keys that a
+ * request in database `db` will need. Call it for all of them, then ask call_wanted. */
+void call_want(struct call *outer, uint32_t db, const struct command *command,
+               const struct bytes *argv, int argc);
+/* True: all that call_want asked for is in RAM, and stays there until the handler returns. False:
+ * return at once without a reply (the handler is called anew), or, if `*unreadable` was set, say
+ * that something could not be read (ERROR_IO) and give up. */
+bool call_wanted(struct call *outer, bool *unreadable);
+
+/* Whether a unit is open: no cut may begin, no tick may end. */
+bool exec_in_unit(const struct exec *exec);
+/* Whether the open unit has effects already: what it has done can no longer be undone. */
+bool exec_unit_changed(const struct exec *exec);
+
+#endif
