@@ -8,8 +8,7 @@
 #include "codec/mem.h"
 #include "codec/record.h"
 #include "storage/cold.h"
-#include "storage/executor.h"
-#include "storage/load_latency.h"
+#include "storage/loader_internal.h"
 #include "storage/object_value.h"
 #include "storage/tier.h"
 
@@ -17,8 +16,6 @@
 #include <stddef.h>
 #include <time.h>
 
-#define BUCKET_COUNT          4096 /* of the index of loads */
-#define CHUNKS_PER_LOAD       64
 #define QUEUED_LOADS_MAX      64 /* submitted at once, without waiting for the tick's end */
 #define RESOLVE_BATCH_ENTRIES 128
 #define RESOLVE_BATCH_BYTES   ((size_t)1 << 20) /* of keys */
@@ -27,38 +24,6 @@
 #define RESOLVE_TRIES_MAX     15 /* the same for errors that may pass */
 #define LATENCY_SAMPLES_MAX   100000
 #define CACHE_TRIAL_PERIOD    64 /* one inline cache read in so many while they seldom hit */
-
-enum load_state { LOAD_PENDING, LOAD_PRESENT, LOAD_ABSENT, LOAD_FAILED };
-
-struct load {
-    struct job job;
-    struct loader *loader;
-    struct load *next; /* in its bucket */
-    uint32_t refs;
-    enum load_state state;
-    struct load_wait **waiters; /* owned vector */
-    uint32_t waiter_count, waiter_capacity;
-    int64_t started_us;
-    bool overtaken;       /* a tombstone of the key has left the table: it is absent */
-    uint32_t taken_epoch; /* of the value whose chunks are read, when the load began */
-
-    /* the request */
-    uint32_t db_id;
-    uint64_t position;
-    struct bytes key;        /* behind the struct */
-    struct bytes record_key; /* behind the struct; `key` is its end */
-    uint32_t families;       /* bit per object type to look in */
-    uint32_t chunk_count;    /* 0: the record; else these chunks */
-    uint64_t object_id;
-    uint32_t chunks[CHUNKS_PER_LOAD];
-
-    /* the result */
-    enum status status;
-    struct err err;
-    enum object_type type;
-    struct buf value;
-    struct cold_result *chunk_results; /* owned */
-};
 
 struct resolve_entry {
     uint32_t db_id;
@@ -85,30 +50,7 @@ struct resolve_batch {
     struct resolve_entry entries[RESOLVE_BATCH_ENTRIES];
 };
 
-struct loader {
-    struct keyspace *ks;
-    struct cold *cold;
-    struct executor *executor;
-    struct executor *resolver;
-    struct load *buckets[BUCKET_COUNT];
-    size_t load_count;                       /* in the index */
-    struct job *queued_first, **queued_last; /* loads not submitted yet */
-    size_t queued_count;
-    struct resolve_batch *filling; /* not submitted yet */
-    struct resolve_batch *failed;  /* what could not be read, to be tried again */
-    int64_t retry_at_us;
-    size_t resolving;         /* entries in all batches */
-    size_t resolve_jobs;      /* under way */
-    struct load_wait **ready; /* waits whose callback is due */
-    size_t ready_count, ready_capacity;
-    uint32_t cache_hit_ratio; /* of inline cache reads, in 1/1024, smoothed */
-    uint32_t cache_trial;
-    uint64_t latency_counts[LATENCY_BUCKETS];
-    uint64_t latency_total;
-    struct loader_stats stats;
-};
-
-static int64_t now_us(void)
+int64_t loader_now_us(void)
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -211,16 +153,19 @@ static struct load **load_bucket(struct loader *loader, uint64_t position)
     return &loader->buckets[(position ^ position >> 39) % BUCKET_COUNT];
 }
 
-/* The load of a key's record, pending or referred to; NULL if there is none. */
-static struct load *find_load(const struct loader *loader, uint32_t db_id, uint64_t position,
-                              struct bytes key, bool chunks_too)
+struct load *loader_first_load(const struct loader *loader, uint64_t position)
 {
-    if (loader->load_count == 0)
-        return NULL;
-    struct load *load = loader->buckets[(position ^ position >> 39) % BUCKET_COUNT];
-    for (; load != NULL; load = load->next)
-        if (load->position == position && load->db_id == db_id && bytes_equal(load->key, key) &&
-            (chunks_too || load->chunk_count == 0))
+    return loader->load_count == 0 ? NULL
+                                   : loader->buckets[(position ^ position >> 39) % BUCKET_COUNT];
+}
+
+/* The load of a key's record, pending or referred to; NULL if there is none. With `pieces_too` any
+ * load of the key. */
+static struct load *find_load(const struct loader *loader, uint32_t db_id, uint64_t position,
+                              struct bytes key, bool pieces_too)
+{
+    for (struct load *load = loader_first_load(loader, position); load != NULL; load = load->next)
+        if (load_is_of(load, db_id, position, key) && (pieces_too || !load_is_pieces(load)))
             return load;
     return NULL;
 }
@@ -233,6 +178,8 @@ static void destroy_load(struct load *load)
         link = &(*link)->next;
     *link = load->next;
     load->loader->load_count--;
+    if (load->parts != NULL)
+        loader_free_part_load(load->parts);
     if (load->chunk_results != NULL)
         cold_results_release(load->chunk_results, load->chunk_count);
     mem_free(load->chunk_results);
@@ -249,7 +196,7 @@ static void unref_load(struct load *load)
         destroy_load(load);
 }
 
-static void wait_for(struct load_wait *wait, struct load *load)
+void loader_wait_for(struct load_wait *wait, struct load *load)
 {
     for (uint32_t i = 0; i < wait->load_count; i++)
         if (wait->loads[i] == load)
@@ -330,6 +277,15 @@ static void wake_waiters(struct load *load)
         loader->ready_count = 0;
 }
 
+void loader_finish_load(struct load *load)
+{
+    note_latency(load->loader, loader_now_us() - load->started_us);
+    load->loader->stats.pending--;
+    if (load->state == LOAD_FAILED)
+        load->loader->stats.errors++;
+    wake_waiters(load);
+}
+
 static void submit_loads(struct loader *loader)
 {
     struct job *first = loader->queued_first;
@@ -341,8 +297,10 @@ static void submit_loads(struct loader *loader)
         executor_submit_list(loader->executor, first, count);
 }
 
-static void queue_load(struct loader *loader, struct load *load)
+void loader_start_load(struct loader *loader, struct load *load)
 {
+    load->started_us = loader_now_us();
+    loader->stats.pending++;
     load->job.next = NULL;
     *loader->queued_last = &load->job;
     loader->queued_last = &load->job.next;
@@ -392,8 +350,6 @@ static void done_record_load(struct job *job)
 {
     struct load *load = (struct load *)(void *)job;
     struct loader *loader = load->loader;
-    note_latency(loader, now_us() - load->started_us);
-    loader->stats.pending--;
     struct db *db = ks_db_by_id(loader->ks, load->db_id);
     load->state = LOAD_ABSENT;
     if (db == NULL || table_find(db->table, load->position, load->key) != NULL) {
@@ -411,13 +367,11 @@ static void done_record_load(struct job *job)
     } else {
         load->state = LOAD_FAILED;
     }
-    if (load->state == LOAD_FAILED)
-        loader->stats.errors++;
     buf_deinit(&load->value);
-    wake_waiters(load);
+    loader_finish_load(load);
 }
 
-static struct load *create_load(struct loader *loader, const struct db *db, uint64_t position,
+struct load *loader_create_load(struct loader *loader, const struct db *db, uint64_t position,
                                 struct bytes key)
 {
     size_t record_len = record_key_bytes(key.len);
@@ -439,21 +393,32 @@ static struct load *create_load(struct loader *loader, const struct db *db, uint
     return load;
 }
 
+bool loader_cache_pays(struct loader *loader)
+{
+    return loader->cache_hit_ratio >= 512 || ++loader->cache_trial % CACHE_TRIAL_PERIOD == 0;
+}
+
+void loader_note_cached(struct loader *loader, bool hit)
+{
+    loader->cache_hit_ratio -= loader->cache_hit_ratio / 64;
+    if (hit)
+        loader->cache_hit_ratio += 16;
+}
+
 /* Tries RocksDB's cache on this thread, while that often succeeds. */
 static bool try_cached(struct loader *loader, struct db *db, uint32_t families, uint64_t position,
                        struct bytes key, struct bytes record_key)
 {
-    if (loader->cache_hit_ratio < 512 && ++loader->cache_trial % CACHE_TRIAL_PERIOD != 0)
-        return false;
     if ((families & (families - 1)) != 0)
         return false; /* several candidates: a job for the pool */
+    if (!loader_cache_pays(loader))
+        return false;
     enum object_type type = (enum object_type)__builtin_ctz(families);
     struct buf value = {0};
     enum status st = cold_get_cached(loader->cold, loader_family(type), record_key, &value, NULL);
     bool hit = st == ST_OK;
-    loader->cache_hit_ratio -= loader->cache_hit_ratio / 64;
+    loader_note_cached(loader, hit);
     if (hit) {
-        loader->cache_hit_ratio += 16;
         struct object *o = NULL;
         hit = ks_install(loader->ks, db, type, position, key, buf_bytes(&value), &o, NULL) == ST_OK;
         loader->stats.inline_hits += hit;
@@ -473,7 +438,7 @@ enum loader_answer loader_want_record(struct loader *loader, struct load_wait *w
     if (wait == NULL)
         return LOADER_STARTED;
     if (load != NULL && load->state != LOAD_PRESENT) {
-        wait_for(wait, load);
+        loader_wait_for(wait, load);
         loader->stats.joined++;
         if (load->state != LOAD_FAILED)
             return LOADER_STARTED;
@@ -501,15 +466,13 @@ enum loader_answer loader_want_record(struct loader *loader, struct load_wait *w
     if (answer != LOADER_STARTED)
         return answer;
 
-    load = create_load(loader, db, position, key);
+    load = loader_create_load(loader, db, position, key);
     load->families = families;
-    load->started_us = now_us();
     load->job.run = run_record_load;
     load->job.done = done_record_load;
-    wait_for(wait, load);
+    loader_wait_for(wait, load);
     loader->stats.loads++;
-    loader->stats.pending++;
-    queue_load(loader, load);
+    loader_start_load(loader, load);
     return LOADER_STARTED;
 }
 
@@ -534,120 +497,6 @@ enum status loader_read_now(struct loader *loader, struct db *db, uint64_t posit
         buf_deinit(&value);
     }
     mem_free(encoded);
-    return st;
-}
-
-/* ---- Chunks of large strings ------------------------------------------------------------------
- */
-
-static enum status read_chunks(struct cold *cold, uint64_t object_id, const uint32_t *chunks,
-                               uint32_t count, struct cold_result *results, struct err *err)
-{
-    uint8_t keys[CHUNKS_PER_LOAD][RECORD_CHUNK_KEY_BYTES];
-    struct bytes ranges[CHUNKS_PER_LOAD];
-    for (uint32_t i = 0; i < count; i++) {
-        record_chunk_key_encode(object_id, chunks[i], keys[i]);
-        ranges[i] = bytes_make(keys[i], RECORD_CHUNK_KEY_BYTES);
-    }
-    return cold_get_batch(cold, FAMILY_STRING, count, ranges, results, err);
-}
-
-static enum status install_chunks(struct keyspace *ks, struct db *db, struct object *o,
-                                  const uint32_t *chunks, uint32_t count,
-                                  const struct cold_result *results, struct err *err)
-{
-    size_t before = object_value_bytes(o);
-    enum status st = ST_OK;
-    for (uint32_t i = 0; i < count && st == ST_OK; i++) {
-        st = string_chunked_install(o, chunks[i], results[i].value, results[i].status == ST_OK);
-        if (st != ST_OK)
-            err_set(err, st, "chunk %u of large string %" PRIu64 " is damaged (%zu bytes)",
-                    chunks[i], string_object_id(o), results[i].value.len);
-    }
-    size_t after = object_value_bytes(o);
-    db->object_bytes += after - before;
-    ks->object_bytes += after - before;
-    return st;
-}
-
-static void run_chunk_load(struct job *job)
-{
-    struct load *load = (struct load *)(void *)job;
-    load->status = read_chunks(load->loader->cold, load->object_id, load->chunks, load->chunk_count,
-                               load->chunk_results, &load->err);
-}
-
-static void done_chunk_load(struct job *job)
-{
-    struct load *load = (struct load *)(void *)job;
-    struct loader *loader = load->loader;
-    note_latency(loader, now_us() - load->started_us);
-    loader->stats.pending--;
-    load->state = LOAD_PRESENT;
-    struct db *db = ks_db_by_id(loader->ks, load->db_id);
-    struct object *o = db == NULL ? NULL : table_find(db->table, load->position, load->key);
-    /* Chunks that a cut took meanwhile may be cold again, with newer elements than were read. */
-    if (load->status == ST_OK && o != NULL && o->encoding == ENCODING_CHUNKED &&
-        string_object_id(o) == load->object_id &&
-        string_chunked(o)->taken_epoch == load->taken_epoch)
-        load->status = install_chunks(loader->ks, db, o, load->chunks, load->chunk_count,
-                                      load->chunk_results, &load->err);
-    else if (load->status == ST_OK)
-        loader->stats.discarded++;
-    if (load->status != ST_OK) {
-        load->state = LOAD_FAILED;
-        loader->stats.errors++;
-    }
-    wake_waiters(load);
-}
-
-enum loader_answer loader_want_chunks(struct loader *loader, struct load_wait *wait, struct db *db,
-                                      struct object *o, uint64_t from, uint64_t to)
-{
-    if (o->encoding != ENCODING_CHUNKED)
-        return LOADER_ABSENT;
-    uint32_t first[1];
-    size_t total = string_chunked_missing(o, from, to, first, 1);
-    if (total == 0)
-        return LOADER_ABSENT;
-    uint32_t *missing = mem_alloc(total * sizeof(*missing));
-    (void)string_chunked_missing(o, from, to, missing, total);
-    for (size_t at = 0; at < total; at += CHUNKS_PER_LOAD) {
-        size_t count = total - at < CHUNKS_PER_LOAD ? total - at : CHUNKS_PER_LOAD;
-        struct load *load = create_load(loader, db, o->position, object_key(o));
-        load->chunk_count = (uint32_t)count;
-        load->chunk_results = mem_calloc(count, sizeof(*load->chunk_results));
-        load->object_id = string_object_id(o);
-        load->taken_epoch = string_chunked(o)->taken_epoch;
-        memcpy(load->chunks, missing + at, count * sizeof(*missing));
-        load->started_us = now_us();
-        load->job.run = run_chunk_load;
-        load->job.done = done_chunk_load;
-        wait_for(wait, load);
-        loader->stats.chunk_loads++;
-        loader->stats.pending++;
-        queue_load(loader, load);
-    }
-    mem_free(missing);
-    return LOADER_STARTED;
-}
-
-enum status loader_read_chunks_now(struct loader *loader, struct db *db, struct object *o,
-                                   uint64_t from, uint64_t to, struct err *err)
-{
-    enum status st = ST_OK;
-    uint32_t missing[CHUNKS_PER_LOAD];
-    size_t total = 0;
-    while (st == ST_OK && o->encoding == ENCODING_CHUNKED &&
-           (total = string_chunked_missing(o, from, to, missing, CHUNKS_PER_LOAD)) != 0) {
-        uint32_t count = total < CHUNKS_PER_LOAD ? (uint32_t)total : CHUNKS_PER_LOAD;
-        struct cold_result results[CHUNKS_PER_LOAD] = {{0}};
-        loader->stats.synchronous++;
-        st = read_chunks(loader->cold, string_object_id(o), missing, count, results, err);
-        if (st == ST_OK)
-            st = install_chunks(loader->ks, db, o, missing, count, results, err);
-        cold_results_release(results, count);
-    }
     return st;
 }
 
@@ -780,7 +629,7 @@ static void done_resolve(struct job *job)
     batch->count = kept;
     batch->next = loader->failed;
     loader->failed = batch;
-    loader->retry_at_us = now_us() + RESOLVE_RETRY_US;
+    loader->retry_at_us = loader_now_us() + RESOLVE_RETRY_US;
 }
 
 static void submit_batch(struct loader *loader, struct resolve_batch *batch)
@@ -800,7 +649,7 @@ void loader_retry_resolves(struct loader *loader)
 
 static void submit_resolves(struct loader *loader)
 {
-    if (loader->failed != NULL && now_us() >= loader->retry_at_us)
+    if (loader->failed != NULL && loader_now_us() >= loader->retry_at_us)
         loader_retry_resolves(loader);
     struct resolve_batch *batch = loader->filling;
     if (batch == NULL)

@@ -91,8 +91,9 @@ bool loader_is_loading(const struct loader *loader, const struct db *db, const s
 bool loader_idle(const struct loader *loader);
 
 struct loader_stats {
-    uint64_t loads; /* records read by the pool */
-    uint64_t chunk_loads;
+    uint64_t loads;            /* records read by the pool */
+    uint64_t chunk_loads;      /* of pieces of large strings */
+    uint64_t part_loads;       /* of elements of large collections, one or many */
     uint64_t joined;           /* requests for something already on its way */
     uint64_t absent;           /* loads that found nothing */
     uint64_t filter_negatives; /* misses answered by filters on the main thread */

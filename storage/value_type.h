@@ -11,6 +11,7 @@
 #include "codec/buf.h"
 #include "codec/record.h"
 #include "codec/status.h"
+#include "storage/ensure.h"
 #include "storage/object.h"
 #include "storage/object_value.h"
 
@@ -61,6 +62,8 @@ struct value_type {
     /* Everything that the disk has in from <= element < to has been installed since the load began
      * (to empty: up to the end). */
     void (*installed_range)(struct object *o, struct bytes from, struct bytes to);
+    /* Asks for all of it (ensure.h). */
+    enum ensured (*ensure_all)(struct ensure *e);
     /* Frees clean parts, least useful first, until `bytes` have been freed or none is left; returns
      * the bytes freed. */
     size_t (*drop_clean)(struct object *o, size_t bytes);
