@@ -42,11 +42,13 @@ struct call {
     struct bytes raw; /* the request's own RESP bytes if it came as a canonical array, else empty */
     uint64_t
         changes; /* how much the handler changed; what INFO calls rdb_changes_since_last_save */
-    bool effect_custom;      /* call_effect was used: the request itself is not journaled */
-    bool effect_none;        /* call_no_effect */
-    bool waiting;            /* call_scan and the like: the handler will be called anew */
-    uint8_t wanted;          /* call_want: the worst that it met */
-    struct pending *pending; /* what it waits for; NULL at first */
+    bool effect_custom;       /* call_effect was used: the request itself is not journaled */
+    bool effect_none;         /* call_no_effect */
+    bool waiting;             /* call_scan and the like: the handler will be called anew */
+    uint8_t wanted;           /* call_want: the worst that it met */
+    struct pending *pending;  /* what it waits for; NULL at first */
+    uint64_t random_position; /* call_random_position */
+    bool has_random_position;
 };
 
 /* ---- Finding keys. `index` counts the command's declared keys from 0. Expired keys are deleted

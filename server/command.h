@@ -6,6 +6,7 @@
 
 #include "codec/bytes.h"
 #include "codec/status.h"
+#include "storage/ensure.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -155,6 +156,13 @@ typedef int command_keys_fn(const struct bytes *argv, int argc, struct key_arg *
 typedef bool command_pieces_fn(const struct bytes *argv, int argc, int key, const struct object *o,
                                uint64_t *from_out, uint64_t *to_out);
 
+/* Asks for the parts of a large collection that a request needs in RAM; see storage/ensure.h. `key`
+ * counts the declared keys; e->o is a large collection of any type, whose header is in RAM: what is
+ * not of the type that the request is about needs nothing, the handler will say so. Arguments that
+ * are not valid need nothing either. Rows without such a function need all of it. */
+typedef enum ensured command_ensure_fn(struct ensure *e, const struct bytes *argv, int argc,
+                                       int key);
+
 /* Arguments as COMMAND DOCS tells them. A list ends with a row without a name. */
 enum command_arg_type {
     ARG_STRING,
@@ -199,6 +207,7 @@ struct command {
     command_keys_fn *keys_fn;
     command_pieces_fn *pieces;
     struct key_spec keys[KEY_SPECS_MAX];
+    command_ensure_fn *ensure;
     const char *group; /* "string", "generic", … */
     const char *since;
     const char *complexity;

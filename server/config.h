@@ -241,15 +241,17 @@ struct config {
     int sanitize_dump_payload; /* enum config_sanitize_payload */
 
     /* Journal, cuts and the cold tier */
-    int appendfsync;                 /* enum config_appendfsync */
-    int64_t flush_interval;          /* ms between cuts */
-    uint64_t dirty_limit;            /* bytes; 0: chosen from maxmemory */
-    uint64_t journal_segment_size;   /* bytes */
-    uint64_t journal_max_since_cut;  /* bytes of journal after which a cut is forced */
-    uint64_t journal_retention_size; /* bytes kept beyond what recovery needs */
-    uint64_t block_cache_size;       /* bytes */
-    uint64_t memtable_size;          /* bytes, all families together */
-    uint64_t large_object_threshold; /* bytes */
+    int appendfsync;                     /* enum config_appendfsync */
+    int64_t flush_interval;              /* ms between cuts */
+    uint64_t dirty_limit;                /* bytes; 0: chosen from maxmemory */
+    uint64_t journal_segment_size;       /* bytes */
+    uint64_t journal_max_since_cut;      /* bytes of journal after which a cut is forced */
+    uint64_t journal_retention_size;     /* bytes kept beyond what recovery needs */
+    uint64_t block_cache_size;           /* bytes */
+    uint64_t memtable_size;              /* bytes, all families together */
+    uint64_t large_object_threshold;     /* bytes */
+    uint64_t large_collection_threshold; /* bytes */
+    uint64_t whole_load_limit;           /* bytes */
     int loader_threads;
     int compaction_threads;
     bool debug_always_cold;

@@ -197,6 +197,8 @@ struct pending *exec_pending(struct call *c)
         p->raw = c->raw;
         p->wait.ready = resume;
         p->wait.arg = p;
+        p->random_position = c->random_position;
+        p->has_random_position = c->has_random_position;
         c->pending = p;
         if (c->outer == NULL)
             c->session->pending = p;
@@ -269,8 +271,15 @@ static bool admit_write(struct call *c)
 /* ---- Phases 6 and 7 ---------------------------------------------------------------------------
  */
 
-void exec_reply_unreadable(struct call *c)
+void exec_reply_not_resident(struct call *c, enum exec_residency there)
 {
+    if (there == EXEC_TOO_LARGE) {
+        reply_error_format(c->reply,
+                           "ERR This command needs all of a collection that is larger than "
+                           "whole-load-limit (%zu bytes now). Nothing was changed.",
+                           store_whole_bytes_max(c->exec->store));
+        return;
+    }
     c->exec->counters.io_errors++;
     reply_error_id(c->reply, ERROR_IO);
 }
@@ -320,8 +329,8 @@ static enum exec_result run_phases(struct call *c)
         return suspend(c);
     }
     c->reply->failed = false;
-    if (there == EXEC_UNREADABLE) {
-        exec_reply_unreadable(c);
+    if (there != EXEC_RESIDENT) {
+        exec_reply_not_resident(c, there);
         exec_forget_keys(c);
         return EXEC_DONE;
     }
@@ -359,6 +368,8 @@ void exec_init_call(struct call *c, struct exec *exec, struct session *session,
     c->waiting = false;
     c->wanted = EXEC_RESIDENT;
     c->pending = session->pending;
+    c->has_random_position = c->pending != NULL && c->pending->has_random_position;
+    c->random_position = c->has_random_position ? c->pending->random_position : 0;
     c->keys = c->keys_inline;
     c->key_count = 0;
 }
@@ -386,7 +397,7 @@ static void resume(void *arg)
     exec_init_call(&call, exec, session, p->command, p->argv, p->argc, p->raw);
     if (p->wait.failed) {
         call.reply->failed = false;
-        exec_reply_unreadable(&call);
+        exec_reply_not_resident(&call, EXEC_UNREADABLE);
     } else if (run_phases(&call) != EXEC_DONE) {
         return;
     }

@@ -239,12 +239,15 @@ bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms)
 
 uint64_t call_random_position(struct call *c)
 {
-    struct pending *p = exec_pending(c);
-    if (!p->has_random_position) {
-        p->random_position = ks_random_position(c->ks);
-        p->has_random_position = true;
+    if (!c->has_random_position) {
+        c->random_position = ks_random_position(c->ks);
+        c->has_random_position = true;
     }
-    return p->random_position;
+    if (c->pending != NULL) {
+        c->pending->random_position = c->random_position;
+        c->pending->has_random_position = true;
+    }
+    return c->random_position;
 }
 
 /* ---- Telling ----------------------------------------------------------------------------------

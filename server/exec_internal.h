@@ -34,9 +34,9 @@ struct pending {
     struct db *exact_db; /* waits for db->unresolved == 0 */
     bool waits_journal;  /* for journal_offset to be durable, until deadline_ms */
     uint64_t journal_offset;
-    int64_t deadline_ms; /* monotonic; INT64_MAX: none */
-    bool unblock_error;  /* CLIENT UNBLOCK ERROR ends that wait */
-    uint64_t random_position;
+    int64_t deadline_ms;      /* monotonic; INT64_MAX: none */
+    bool unblock_error;       /* CLIENT UNBLOCK ERROR ends that wait */
+    uint64_t random_position; /* see call.random_position */
     bool has_random_position;
     bool throttled;  /* in exec->waiting because of write pressure */
     bool admitted;   /* its turn came */
@@ -110,7 +110,12 @@ void exec_count_rejected(struct exec *exec, const struct command *command,
                          const struct session *session);
 
 /* exec_keys.c */
-enum exec_residency { EXEC_RESIDENT, EXEC_MISSING, EXEC_UNREADABLE };
+enum exec_residency {
+    EXEC_RESIDENT,
+    EXEC_MISSING,
+    EXEC_UNREADABLE,
+    EXEC_TOO_LARGE, /* it needs all of a collection, which is more than may be brought into RAM */
+};
 /* Phase 4: fills c->keys. */
 void exec_find_keys(struct call *c);
 void exec_forget_keys(struct call *c);
@@ -140,7 +145,8 @@ void exec_init_call(struct call *c, struct exec *exec, struct session *session,
 bool exec_may_wait(const struct call *c);
 /* Phase 6: runs the handler, and counts it unless it waits. */
 void exec_run_handler(struct call *c);
-void exec_reply_unreadable(struct call *c);
+/* Why the request cannot run: `there` is one of the last two. */
+void exec_reply_not_resident(struct call *c, enum exec_residency there);
 struct pending *exec_pending(struct call *c);
 void exec_pending_destroy(struct pending *p);
 /* The request is looked at again at each tick's end. */

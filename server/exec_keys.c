@@ -3,7 +3,12 @@
 
 #include "codec/mem.h"
 #include "codec/number.h"
+#include "storage/ensure.h"
+#include "storage/store.h"
 #include "storage/types/string.h"
+#include "storage/value_type.h"
+
+#include <string.h>
 
 #define KEY_ARGS_INLINE 32
 
@@ -86,6 +91,68 @@ static enum exec_residency want_pieces(struct call *c, int index, struct object 
     return EXEC_MISSING;
 }
 
+/* Whether commands of this group look into collections of this type at all: if not, the handler
+ * will say that the key holds the wrong kind of value. */
+static bool is_about(const struct command *command, enum object_type type)
+{
+    static const struct {
+        const char *group;
+        enum object_type types[2];
+    } groups[] = {
+        {"string", {OBJECT_STRING}},
+        {"bitmap", {OBJECT_STRING}},
+        {"hyperloglog", {OBJECT_STRING}},
+        {"list", {OBJECT_LIST}},
+        {"hash", {OBJECT_HASH}},
+        {"set", {OBJECT_SET}},
+        {"sorted_set", {OBJECT_ZSET, OBJECT_SET}},
+        {"geo", {OBJECT_ZSET}},
+        {"stream", {OBJECT_STREAM}},
+    };
+    for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+        if (strcmp(command->group, groups[i].group) == 0)
+            return groups[i].types[0] == type || groups[i].types[1] == type;
+    return true;
+}
+
+static enum exec_residency residency_of(enum ensured ensured)
+{
+    switch (ensured) {
+    case ENSURED:
+        return EXEC_RESIDENT;
+    case ENSURE_WAIT:
+        return EXEC_MISSING;
+    case ENSURE_FAILED:
+        return EXEC_UNREADABLE;
+    case ENSURE_TOO_LARGE:
+        return EXEC_TOO_LARGE;
+    }
+    return EXEC_UNREADABLE;
+}
+
+static struct load_wait *wait_of(void *arg)
+{
+    return &exec_pending(arg)->wait;
+}
+
+/* `waiter` as in exec_make_resident. */
+static enum exec_residency want_parts(struct call *c, int index, struct object *o,
+                                      struct call *waiter)
+{
+    enum object_type type = (enum object_type)o->type;
+    if (!is_about(c->command, type))
+        return EXEC_RESIDENT;
+    struct ensure e = {.loader = c->exec->loader,
+                       .wait = waiter == NULL ? NULL : wait_of,
+                       .wait_arg = waiter,
+                       .db = c->keys[index].db,
+                       .o = o,
+                       .whole_bytes_max = store_whole_bytes_max(c->exec->store),
+                       .random = call_random_position(c)};
+    return residency_of(c->command->ensure != NULL ? c->command->ensure(&e, c->argv, c->argc, index)
+                                                   : object_value_type(type)->ensure_all(&e));
+}
+
 static enum exec_residency want_record(struct call *c, int index, struct call *waiter)
 {
     struct keyref *ref = &c->keys[index];
@@ -124,9 +191,10 @@ enum exec_residency exec_make_resident(struct call *c, struct call *waiter)
             o = ks_lookup(c->ks, ref);
         }
         if (o != NULL && o->large && (ref->flags & (KEY_LOAD_META | KEY_LOAD_NOTHING)) == 0)
-            there = want_pieces(c, i, o, waiter);
-        if (there == EXEC_UNREADABLE)
-            return EXEC_UNREADABLE;
+            there = o->type == OBJECT_STRING ? want_pieces(c, i, o, waiter)
+                                             : want_parts(c, i, o, waiter);
+        if (there == EXEC_UNREADABLE || there == EXEC_TOO_LARGE)
+            return there;
         missing = missing || there == EXEC_MISSING;
     }
     return missing ? EXEC_MISSING : EXEC_RESIDENT;

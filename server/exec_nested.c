@@ -17,6 +17,8 @@ void call_want(struct call *outer, uint32_t db, const struct command *command,
     exec_find_keys(&c);
     enum exec_residency there = exec_make_resident(&c, exec_may_wait(outer) ? outer : NULL);
     exec_forget_keys(&c);
+    if (there == EXEC_TOO_LARGE)
+        there = EXEC_RESIDENT; /* that command will say so */
     if (there > outer->wanted)
         outer->wanted = there;
 }
@@ -43,10 +45,11 @@ void exec_run_nested(struct call *outer, struct session *session, const struct c
     session->reply.failed = false;
     exec->nesting++;
     exec_find_keys(&c);
-    if (exec_make_resident(&c, NULL) == EXEC_RESIDENT)
+    enum exec_residency there = exec_make_resident(&c, NULL);
+    if (there == EXEC_RESIDENT)
         exec_run_handler(&c);
     else
-        exec_reply_unreadable(&c);
+        exec_reply_not_resident(&c, there);
     CHECK(!c.waiting);
     exec_forget_keys(&c);
     exec_collect_effects(&c);

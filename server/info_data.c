@@ -193,7 +193,7 @@ static void write_hot(const struct services *services, struct buf *out)
     info_u64(out, "dirty_bytes_max", cut.dirty_bytes_max);
     info_u64(out, "demoted_keys", evict.demoted);
     info_u64(out, "demoted_probation_keys", evict.demoted_probation);
-    info_u64(out, "demoted_chunk_bytes", evict.chunk_bytes);
+    info_u64(out, "demoted_piece_bytes", evict.piece_bytes);
     info_u64(out, "demotion_stalls", evict.no_victim);
     info_u64(out, "cold_walks_synchronous", exec.sync_walks);
     info_u64(out, "requests_waited_for_disk", exec.suspended_total);

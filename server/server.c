@@ -138,6 +138,8 @@ static void fill_store_options(struct server *server, struct store_options *out)
         .dir = config->dir,
         .db_count = (uint32_t)config->databases,
         .large_object_bytes = config->large_object_threshold,
+        .large_collection_bytes = config->large_collection_threshold,
+        .whole_load_bytes = config->whole_load_limit,
         .fsync = fsync_policy(config),
         .segment_bytes = config->journal_segment_size,
         .retain_bytes = config->journal_retention_size,
@@ -187,10 +189,20 @@ static enum status apply_loglevel(void *arg, const struct config *config, struct
 
 static void register_hooks(struct server *server)
 {
-    static const char *const store_settings[] = {
-        "appendfsync",    "flush-interval",         "dirty-limit",       "journal-max-since-cut",
-        "maxmemory",      "maxmemory-policy",       "maxmemory-samples", "lfu-log-factor",
-        "lfu-decay-time", "journal-retention-size", "debug-always-cold", "large-object-threshold"};
+    static const char *const store_settings[] = {"appendfsync",
+                                                 "flush-interval",
+                                                 "dirty-limit",
+                                                 "journal-max-since-cut",
+                                                 "maxmemory",
+                                                 "maxmemory-policy",
+                                                 "maxmemory-samples",
+                                                 "lfu-log-factor",
+                                                 "lfu-decay-time",
+                                                 "journal-retention-size",
+                                                 "debug-always-cold",
+                                                 "large-object-threshold",
+                                                 "large-collection-threshold",
+                                                 "whole-load-limit"};
     for (size_t i = 0; i < sizeof(store_settings) / sizeof(store_settings[0]); i++)
         config_on_change(server->config, store_settings[i], apply_store_settings, server);
     config_on_change(server->config, "loglevel", apply_loglevel, server);

@@ -31,7 +31,10 @@ enum ensured {
 
 struct ensure {
     struct loader *loader;
-    struct load_wait *wait; /* NULL: read at once, blocking (scripts, replay); never ENSURE_WAIT */
+    /* The wait of the request; called only when there is something to wait for. NULL: read at once,
+     * blocking (scripts, replay), and never answer ENSURE_WAIT. */
+    struct load_wait *(*wait)(void *arg);
+    void *wait_arg;
     struct db *db;
     struct object *o;       /* large */
     size_t whole_bytes_max; /* of a value that may be brought into RAM whole */

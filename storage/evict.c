@@ -133,17 +133,34 @@ static void demote(struct evict *evict, struct db *db, struct object *o)
     ks_demote(evict->options.ks, db, o);
 }
 
-/* A large string loses some clean pieces before it goes as a whole. */
+static size_t drop_chunks(struct evict *evict, struct db *db, struct object *o)
+{
+    struct keyspace *ks = evict->options.ks;
+    if (o->encoding != ENCODING_CHUNKED || string_chunked(o)->taken_epoch > ks->applied_epoch ||
+        loader_is_loading(ks->loader, db, o))
+        return 0;
+    return string_chunked_drop_clean(o, LARGE_DROP_BYTES);
+}
+
+/* While somebody waits for parts of a collection they are left alone, unless it takes most of the
+ * memory. Those that just came in are spared in any case (part.fresh). */
+static size_t drop_parts(struct evict *evict, struct db *db, struct object *o)
+{
+    struct keyspace *ks = evict->options.ks;
+    if (loader_is_loading(ks->loader, db, o) &&
+        object_value_bytes(o) < evict->options.bytes_max / 2)
+        return 0;
+    return object_value_type((enum object_type)o->type)->drop_clean(o, LARGE_DROP_BYTES);
+}
+
+/* A large value loses some clean pieces before it goes as a whole. */
 static bool drop_pieces(struct evict *evict, struct db *db, struct object *o)
 {
     struct keyspace *ks = evict->options.ks;
-    if (o->encoding != ENCODING_CHUNKED || o->type != OBJECT_STRING ||
-        string_chunked(o)->taken_epoch > ks->applied_epoch || loader_is_loading(ks->loader, db, o))
-        return false;
-    size_t freed = string_chunked_drop_clean(o, LARGE_DROP_BYTES);
+    size_t freed = o->type == OBJECT_STRING ? drop_chunks(evict, db, o) : drop_parts(evict, db, o);
     db->object_bytes -= freed;
     ks->object_bytes -= freed;
-    evict->stats.chunk_bytes += freed;
+    evict->stats.piece_bytes += freed;
     return freed != 0;
 }
 
@@ -200,7 +217,7 @@ static bool evict_sampled(struct evict *evict)
     bool dropped = false;
     for (size_t i = 0; i < count; i++) {
         struct object *o = samples[i];
-        if (o->encoding == ENCODING_CHUNKED)
+        if (o->large && object_is_live(o))
             dropped = drop_pieces(evict, db, o) || dropped;
         if (!ks_can_demote(ks, db, o))
             continue;

@@ -53,7 +53,7 @@ size_t evict_all(struct evict *evict);
 struct evict_stats {
     uint64_t demoted;
     uint64_t demoted_probation; /* of these, from the queue of newly loaded keys */
-    uint64_t chunk_bytes;       /* dropped pieces of large objects */
+    uint64_t piece_bytes;       /* dropped pieces of large objects */
     uint64_t no_victim;         /* rounds in which all samples were dirty */
 };
 void evict_read_stats(const struct evict *evict, struct evict_stats *out);

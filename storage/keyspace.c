@@ -125,7 +125,7 @@ struct keyspace *ks_create_keyspace(const struct keyspace_options *options)
                                              .new_id = new_object_id,
                                              .arg = ks};
     ks->value_rules = (struct value_rules){.hash_seed = options->hash_seed,
-                                           .large_bytes = options->large_bytes,
+                                           .large_bytes = options->large_collection_bytes,
                                            .new_id = new_object_id,
                                            .arg = ks};
     ks->dirty_state = OBJECT_DIRTY_A;
@@ -790,6 +790,8 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
                        object_type_name(type), db->id, value.len);
     }
     own_parts(db, o);
+    if (parts_of(o) != NULL)
+        parts_of(o)->applied_epoch = ks->applied_epoch; /* what was read before may be older */
     o->disk_type = (uint8_t)type;
     o->expire_at_ms = header.has_expire ? header.expire_at_ms : OBJECT_NO_EXPIRE;
     o->disk_expire = header.has_expire;

@@ -354,14 +354,14 @@ static enum ensured want(struct ensure *e, struct part_load *parts)
     if (load != NULL) {
         loader_free_part_load(parts);
         loader->stats.joined++;
-        loader_wait_for(e->wait, load);
+        loader_wait_for(e->wait(e->wait_arg), load);
         return ENSURE_WAIT;
     }
     load = loader_create_load(loader, e->db, e->o->position, object_key(e->o));
     load->parts = parts;
     load->job.run = run_part_load;
     load->job.done = done_part_load;
-    loader_wait_for(e->wait, load);
+    loader_wait_for(e->wait(e->wait_arg), load);
     loader->stats.part_loads++;
     loader_start_load(loader, load);
     return ENSURE_WAIT;

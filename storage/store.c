@@ -106,7 +106,9 @@ static enum status create_keyspace(struct store *store, const struct meta_state 
         db_count = state->db_count;
     struct keyspace_options options = {.db_count = db_count,
                                        .hash_seed = store->identity.hash_seed,
-                                       .large_bytes = store->options.large_object_bytes};
+                                       .large_bytes = store->options.large_object_bytes,
+                                       .large_collection_bytes =
+                                           store->options.large_collection_bytes};
     struct keyspace *ks = ks_create_keyspace(&options);
     store->ks = ks;
     ks->reclaim_value = reclaim_value;
@@ -236,6 +238,7 @@ static void configure_keyspace(struct store *store)
     store->ks->clock.lfu_log_factor = options->lfu_log_factor;
     store->ks->clock.lfu_decay_minutes = options->lfu_decay_minutes;
     store->ks->string_rules.large_bytes = options->large_object_bytes;
+    store->ks->value_rules.large_bytes = options->large_collection_bytes;
 }
 
 static void free_store(struct store *store)
@@ -436,6 +439,12 @@ enum status store_evict_all(struct store *store, struct err *err)
     if (st == ST_OK)
         (void)evict_all(store->evict);
     return st;
+}
+
+size_t store_whole_bytes_max(const struct store *store)
+{
+    size_t half = store->options.hot_bytes_max / 2;
+    return store->options.whole_load_bytes < half ? store->options.whole_load_bytes : half;
 }
 
 bool store_always_cold(const struct store *store)

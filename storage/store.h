@@ -23,6 +23,8 @@ struct store_options {
     const char *dir; /* the data directory: RocksDB in "rocksdb", the journal in "journal" */
     uint32_t db_count;
     size_t large_object_bytes;
+    size_t large_collection_bytes;
+    size_t whole_load_bytes;
     /* Journal */
     enum journal_fsync fsync;
     uint64_t segment_bytes;
@@ -103,5 +105,7 @@ MUST_USE enum status store_resolve_now(struct store *store, struct err *err);
 /* DEBUG EVICT all, and after each command with always_cold: cuts, then demotes everything. */
 MUST_USE enum status store_evict_all(struct store *store, struct err *err);
 bool store_always_cold(const struct store *store);
+/* Bytes of a large collection that may be brought into RAM for one command. */
+size_t store_whole_bytes_max(const struct store *store);
 
 #endif

@@ -82,7 +82,8 @@ struct keyspace {
 struct keyspace_options {
     uint32_t db_count; /* 1..KEYSPACE_DBS_MAX */
     uint64_t hash_seed;
-    size_t large_bytes; /* large-object-threshold */
+    size_t large_bytes;            /* large-object-threshold */
+    size_t large_collection_bytes; /* large-collection-threshold */
 };
 
 #define KEYSPACE_DBS_MAX 65535

@@ -21,8 +21,8 @@ struct parts;
 
 /* What values need of their keyspace (ks_value_rules). */
 struct value_rules {
-    uint64_t hash_seed;            /* of positions, of keys and of members */
-    size_t large_bytes;            /* large-object-threshold: what is larger becomes large */
+    uint64_t hash_seed; /* of positions, of keys and of members */
+    size_t large_bytes; /* large-collection-threshold: what has more in elements becomes large */
     uint64_t (*new_id)(void *arg); /* gives out object ids */
     void *arg;
 };
