@@ -45,6 +45,7 @@ struct call {
     bool effect_custom;       /* call_effect was used: the request itself is not journaled */
     bool effect_none;         /* call_no_effect */
     bool waiting;             /* call_scan and the like: the handler will be called anew */
+    bool blocks;              /* waiting, by call_block */
     uint8_t wanted;           /* call_want: the worst that it met */
     struct pending *pending;  /* what it waits for; NULL at first */
     uint64_t random_position; /* call_random_position */
@@ -106,6 +107,34 @@ static inline bool call_may_block(const struct call *c)
     const uint32_t never = SESSION_MULTI | SESSION_SCRIPT | SESSION_REPLAY | SESSION_MASTER;
     return c->outer == NULL && (c->session->flags & never) == 0;
 }
+/* A handler that found nothing in its keys, and may block (call_may_block), waits until one of them
+ * has something. Like the waits above: it returns without a reply, has changed nothing, and is
+ * called anew, maybe several times, as a command of its own: behind the command, transaction or
+ * script that made a key what it waits for, in the order in which clients blocked. The keys may be
+ * cold then as they may be at first; handlers need not know. When it still finds nothing it calls
+ * this again, and keeps its place and its deadline. When its time is over, or CLIENT UNBLOCK ends
+ * the wait, the client is answered without the handler: a null array, or -UNBLOCKED.
+ *
+ * Whatever makes a key ready need not know of it: call_key_modified and call_db_modified do. */
+struct call_block {
+    enum object_type type; /* what one of the keys has to hold: a list, sorted set or stream */
+    bool on_delete;        /* call the handler too when a key goes or gets another type: for those
+                              that answer an error then (XREADGROUP) */
+    int first_key;         /* of the declared keys, those that it waits for */
+    int key_count;
+    int64_t timeout_ms; /* 0: for ever */
+    /* The request with which the handler is to be called anew, where that is another one (XREAD
+     * with `$` has to keep the id that it stood for); copied. NULL: the same one. Its declared keys
+     * must be the same. */
+    const struct bytes *argv;
+    int argc;
+};
+void call_block(struct call *c, const struct call_block *how);
+/* The timeout argument of commands that block: seconds, with fractions, to the millisecond. */
+bool call_arg_timeout(struct call *c, int arg, int64_t *timeout_ms_out);
+/* The same in whole milliseconds (XREAD BLOCK). */
+bool call_arg_timeout_ms(struct call *c, int arg, int64_t *timeout_ms_out);
+
 /* Inside a transaction or a script: the dataset must not be cut or snapshot now, since the journal
  * does not have what the others of the group have done. */
 static inline bool call_is_nested(const struct call *c)
@@ -120,15 +149,16 @@ static inline void call_changed(struct call *c, uint64_t count)
 {
     c->changes += count;
 }
-/* A key was modified: wakes WATCHers and client-side caches. Call once per changed key. */
+/* A key was modified: wakes WATCHers, client-side caches and blocked clients. Call once per changed
+ * key. */
 void call_key_modified(struct call *c, const struct keyref *key);
 /* A keyspace event. `class` is one of notify.h's NOTIFY_*; `event` static, e.g. "set". */
 void call_notify(struct call *c, int event_class, const char *event, struct bytes key);
 /* The same in another database than the session's. */
 void call_notify_db(struct call *c, int event_class, const char *event, struct bytes key,
                     uint32_t db);
-/* All keys of a database were removed or exchanged (FLUSHDB, SWAPDB): wakes WATCHers and
- * client-side caches of all its keys. Call before the change is made. */
+/* All keys of a database were removed or exchanged (FLUSHDB, SWAPDB): wakes WATCHers, client-side
+ * caches and blocked clients of all its keys. Call before the change is made. */
 void call_db_modified(struct call *c, uint32_t db);
 
 /* ---- Effects. Several calls make a MULTI/EXEC group. */

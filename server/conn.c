@@ -387,6 +387,7 @@ struct conns *conns_create(struct services *services)
     conns->cron_next = &conns->all;
     conns_pause_init(conns);
     exec_on_resumed(conns->exec, conn_on_resumed, conns);
+    exec_on_blocked(conns->exec, conn_on_blocked);
     conns_on_unblock(conns, exec_unblock, conns->exec);
     loop_on_tick_end(conns->loop, on_tick_end, conns);
     return conns;

@@ -190,6 +190,7 @@ void conn_read(struct conn *conn);
 /* Runs unread requests of a connection that may run. */
 void conn_run_unread(struct conn *conn);
 void conn_on_resumed(void *conns, struct session *session);
+void conn_on_blocked(void *conns, struct session *session);
 /* Exec waits for nothing on its behalf any more. */
 static inline void conn_stop_waiting(struct conn *conn)
 {

@@ -121,6 +121,13 @@ static bool finish_request(struct conn *conn)
     return (session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_ASAP)) == 0;
 }
 
+/* Nobody will read what a blocked client is waiting for. */
+static void close_if_gone(struct conn *conn)
+{
+    if ((conn->state & (CONN_EOF | CONN_HUNG_UP)) != 0)
+        conn_close_later(conn);
+}
+
 static void start_waiting(struct conn *conn, enum exec_result result)
 {
     if (result == EXEC_SUSPENDED)
@@ -128,6 +135,7 @@ static void start_waiting(struct conn *conn, enum exec_result result)
     if (result == EXEC_BLOCKED || (conn->session.flags & SESSION_BLOCKED) != 0) {
         conn->state |= CONN_BLOCKED;
         conn->conns->blocked++;
+        close_if_gone(conn);
     } else {
         conn->conns->suspended++;
     }
@@ -236,6 +244,17 @@ static bool copy_out(struct conn *conn, const struct input *input)
     return true;
 }
 
+/* Makes the connection's own buffer just large enough for its unread bytes. */
+static void fit_query(struct conn *conn)
+{
+    size_t rest = conn_unread(conn);
+    uint8_t *small = rest == 0 ? NULL : mem_dup(conn->query + conn->query_start, rest);
+    free_query(conn);
+    conn->query = small;
+    conn->query_end = rest;
+    conn->query_capacity = rest;
+}
+
 /* Puts what run_requests has left of the shared buffer into the connection's own. */
 static bool keep_rest_of_shared(struct conn *conn, const struct input *input)
 {
@@ -266,11 +285,7 @@ static bool keep_rest_of_query(struct conn *conn, const struct input *input)
     bool large = conn->query_capacity > CONN_READ_BYTES_MAX;
     if (large && rest <= COPY_OUT_BYTES_MAX && conn->parser.needed <= CONN_READ_BYTES_MAX) {
         /* A large request is done; the beginning of the next one needs no large buffer. */
-        uint8_t *small = mem_dup(conn->query + conn->query_start, rest);
-        free_query(conn);
-        conn->query = small;
-        conn->query_end = rest;
-        conn->query_capacity = rest;
+        fit_query(conn);
     }
     return true;
 }
@@ -490,4 +505,20 @@ void conn_on_resumed(void *arg, struct session *session)
         conn_list_add(&conns->ready, &conn->ready);
     else
         free_query(conn);
+}
+
+void conn_on_blocked(void *arg, struct session *session)
+{
+    struct conns *conns = arg;
+    struct conn *conn = session->conn;
+    if (conn == NULL)
+        return;
+    CHECK((conn->state & CONN_SUSPENDED) != 0);
+    conn_stop_waiting(conn);
+    conn->state |= CONN_BLOCKED;
+    conns->blocked++;
+    fit_query(conn);
+    conn->state &= ~(uint32_t)CONN_READ_PAUSED;
+    conn_watch(conn);
+    close_if_gone(conn);
 }

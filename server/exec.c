@@ -15,6 +15,7 @@
 #include "codec/check.h"
 #include "codec/mem.h"
 #include "codec/number.h"
+#include "server/blocking.h"
 #include "server/config.h"
 #include "server/output.h"
 #include "server/services.h"
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#define UNBLOCKED_ERROR   "UNBLOCKED client unblocked via CLIENT UNBLOCK"
 #define SLOW_COMMAND_NS   1000000 /* after a longer command the clock is read anew */
 #define ADMIT_BURST_BYTES (256 * 1024)
 #define ADMIT_RATE_MIN    ((uint64_t)1 << 20) /* bytes per second, whatever the pressure */
@@ -46,6 +48,7 @@ struct exec *exec_create(struct services *services)
     exec->always_cold = store_always_cold(services->store);
     ticks_scale_init(&exec->scale);
     exec_refresh_time(exec);
+    exec_block_open(exec);
     return exec;
 }
 
@@ -54,6 +57,7 @@ void exec_destroy(struct exec *exec)
     if (exec == NULL)
         return;
     CHECK(exec->waiting_first == NULL);
+    exec_block_close(exec);
     buf_deinit(&exec->effects);
     mem_free(exec);
 }
@@ -67,6 +71,11 @@ void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)
 {
     exec->resumed = fn;
     exec->resumed_arg = arg;
+}
+
+void exec_on_blocked(struct exec *exec, exec_resumed_fn *fn)
+{
+    exec->blocked = fn;
 }
 
 /* ---- Time -------------------------------------------------------------------------------------
@@ -174,6 +183,7 @@ void exec_pending_destroy(struct pending *p)
     for (int i = 0; i < PENDING_SCANS_MAX; i++)
         scan_destroy(p->scans[i]);
     buf_deinit(&p->walk.found);
+    exec_block_forget(p);
     if (p->session->pending == p) {
         p->session->pending = NULL;
         if ((p->session->flags & SESSION_SUSPENDED) != 0)
@@ -334,11 +344,17 @@ static enum exec_result run_phases(struct call *c)
         exec_forget_keys(c);
         return EXEC_DONE;
     }
+    if (c->pending != NULL && c->pending->blocked != NULL && exec_stays_blocked(c)) {
+        exec_forget_keys(c);
+        return exec_block(c);
+    }
     exec->unit = c;
     exec_run_handler(c);
     exec_forget_keys(c);
     exec_stage_effects(c);
     exec->unit = NULL;
+    if (c->blocks)
+        return exec_block(c);
     if (c->waiting)
         return suspend(c);
     if (exec->always_cold && !exec->loading)
@@ -366,6 +382,7 @@ void exec_init_call(struct call *c, struct exec *exec, struct session *session,
     c->effect_custom = false;
     c->effect_none = false;
     c->waiting = false;
+    c->blocks = false;
     c->wanted = EXEC_RESIDENT;
     c->pending = session->pending;
     c->has_random_position = c->pending != NULL && c->pending->has_random_position;
@@ -385,25 +402,44 @@ static void mute(struct session *session)
         (session->flags & (SESSION_REPLY_OFF | SESSION_REPLY_SKIP | SESSION_REPLAY)) != 0;
 }
 
-/* Tries a suspended request again. */
-static void resume(void *arg)
+enum exec_result exec_retry(struct pending *p)
 {
-    struct pending *p = arg;
     struct exec *exec = p->exec;
     struct session *session = p->session;
     if (exec->time_stale)
         exec_refresh_time(exec);
     struct call call;
     exec_init_call(&call, exec, session, p->command, p->argv, p->argc, p->raw);
-    if (p->wait.failed) {
-        call.reply->failed = false;
-        exec_reply_not_resident(&call, EXEC_UNREADABLE);
-    } else if (run_phases(&call) != EXEC_DONE) {
-        return;
-    }
+    if (!p->wait.failed)
+        return run_phases(&call);
+    call.reply->failed = false;
+    exec_reply_not_resident(&call, EXEC_UNREADABLE);
+    return EXEC_DONE;
+}
+
+void exec_finish(struct pending *p)
+{
+    struct exec *exec = p->exec;
+    struct session *session = p->session;
     exec_pending_destroy(p);
     if (exec->resumed != NULL)
         exec->resumed(exec->resumed_arg, session);
+}
+
+/* What a suspended request, or a blocked one, has waited for is there. */
+static void resume(void *arg)
+{
+    struct pending *p = arg;
+    struct exec *exec = p->exec;
+    bool was_blocked = p->blocked != NULL;
+    enum exec_result result = exec_retry(p);
+    if (result == EXEC_DONE)
+        exec_finish(p);
+    else if (result == EXEC_BLOCKED && was_blocked)
+        blocking_tried(exec->blocking, p->blocked);
+    else if (result == EXEC_BLOCKED && exec->blocked != NULL)
+        exec->blocked(exec->resumed_arg, p->session);
+    exec_serve_blocked(exec);
 }
 
 /* ---- A request --------------------------------------------------------------------------------
@@ -435,6 +471,7 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     exec->ahead.end = NULL;
     if (result == EXEC_DONE && call.pending != NULL)
         exec_pending_destroy(call.pending);
+    exec_serve_blocked(exec);
     return result;
 }
 
@@ -478,6 +515,10 @@ bool exec_unblock(void *arg, struct session *session, bool with_error)
 {
     struct exec *exec = arg;
     struct pending *p = session->pending;
+    if (p != NULL && p->blocked != NULL) {
+        exec_end_blocked(p, with_error ? UNBLOCKED_ERROR : NULL);
+        return true;
+    }
     if (p == NULL || !p->waits_journal || !p->in_waiting)
         return false;
     p->unblock_error = with_error;
@@ -487,14 +528,11 @@ bool exec_unblock(void *arg, struct session *session, bool with_error)
 
 static void end_with_error(struct pending *p)
 {
-    struct exec *exec = p->exec;
     struct session *session = p->session;
     session->reply.failed = false;
-    reply_error(&session->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    exec_count_rejected(exec, NULL, session);
-    exec_pending_destroy(p);
-    if (exec->resumed != NULL)
-        exec->resumed(exec->resumed_arg, session);
+    reply_error(&session->reply, UNBLOCKED_ERROR);
+    exec_count_rejected(p->exec, NULL, session);
+    exec_finish(p);
 }
 
 /* Looks at the requests that wait for something else than a load. */
@@ -538,6 +576,7 @@ bool exec_tick_end(struct exec *exec)
     exec_refresh_time(exec);
     poll_waiting(exec);
     bool more = store_tick(exec->store, exec->now_ms, exec->mono_ms);
+    exec_serve_blocked(exec);
     journal_submit(exec->journal);
     exec->time_stale = true;
     return more || waits_for_tick(exec);
@@ -556,7 +595,11 @@ struct exec_gate exec_gate(const struct exec *exec)
 
 void exec_read_stats(const struct exec *exec, struct exec_stats *out)
 {
+    const struct blocking_stats *blocking = blocking_stats(exec->blocking);
     *out = exec->counters;
+    out->blocking_keys = blocking->keys;
+    out->blocking_keys_on_delete = blocking->on_delete_keys;
+    out->blocked_with_timeout = blocking->timeouts;
 }
 
 void exec_reset_stats(struct exec *exec)

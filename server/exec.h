@@ -23,8 +23,8 @@ enum exec_result {
     EXEC_SUSPENDED, /* waits for cold keys, or (SESSION_BLOCKED) for a condition of its own: `argv`
                        and what it points to must stay as they are until exec's resumed callback is
                        called for the session; run nothing else for it */
-    EXEC_BLOCKED, /* waits for an event (BLPOP, CLIENT PAUSE…); the request's bytes are not needed
-                     any more unless noted; the callback comes when the reply has been made */
+    EXEC_BLOCKED, /* waits for an event (BLPOP and the like); the request's bytes are not needed any
+                     more; the callback comes when the reply has been made */
 };
 
 /* Called when a suspended or blocked session's request has been completed. */
@@ -35,6 +35,8 @@ void exec_destroy(struct exec *exec);
 /* Takes over changed settings (debug-always-cold). */
 void exec_configure(struct exec *exec);
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg);
+/* Called when a suspended request turns out to be EXEC_BLOCKED: with the same `arg`. */
+void exec_on_blocked(struct exec *exec, exec_resumed_fn *fn);
 
 /* Runs one request. `raw` is the request's own bytes when it came as a canonical RESP array (they
  * are then the journal's record), else empty. argc >= 1. */
@@ -46,9 +48,8 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
 /* Forgets a suspended or blocked request; its session is going away. */
 void exec_cancel(struct exec *exec, struct session *session);
 
-/* CLIENT UNBLOCK: ends a session's wait for the journal or replicas (SESSION_BLOCKED) at the tick's
- * end, as if its time were over or with an error. False: it does not wait so. A conns_unblock_fn.
- */
+/* CLIENT UNBLOCK: ends a blocked session's wait (SESSION_BLOCKED), at once or at the tick's end, as
+ * if its time were over or with an error. False: it does not wait so. A conns_unblock_fn. */
 bool exec_unblock(void *exec, struct session *session, bool with_error);
 
 /* Time as of the running command. */
@@ -72,6 +73,9 @@ struct exec_stats {
     uint64_t throttled_us;   /* sum of their delays */
     uint64_t io_errors;      /* requests refused because a record could not be read */
     uint64_t sync_evictions; /* of debug-always-cold */
+    uint64_t blocking_keys;  /* that blocked clients wait for, at present */
+    uint64_t blocking_keys_on_delete;
+    uint64_t blocked_with_timeout; /* clients, at present */
 };
 void exec_read_stats(const struct exec *exec, struct exec_stats *out);
 /* CONFIG RESETSTAT */

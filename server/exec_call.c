@@ -3,6 +3,7 @@
 
 #include "codec/check.h"
 #include "codec/number.h"
+#include "server/blocking.h"
 #include "server/config.h"
 #include "server/conn.h"
 #include "server/notify.h"
@@ -19,6 +20,7 @@ void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
     struct bytes argv[2] = {bytes_text("DEL"), ref->key};
     exec_stage_command(exec, db, 2, argv);
     exec->counters.expired_keys++;
+    blocking_signal(exec->blocking, db, ref->key);
     ks_delete(exec->ks, ref);
 }
 
@@ -255,14 +257,16 @@ uint64_t call_random_position(struct call *c)
 
 void call_key_modified(struct call *c, const struct keyref *key)
 {
-    (void)c;
-    (void)key;
+    struct exec *exec = c->exec;
+    if (__builtin_expect(blocking_is_idle(exec->blocking), 1))
+        return;
+    uint32_t db = key->db == c->db ? c->session->db : exec_db_number(exec, key->db);
+    blocking_signal(exec->blocking, db, key->key);
 }
 
 void call_db_modified(struct call *c, uint32_t db)
 {
-    (void)c;
-    (void)db;
+    blocking_signal_db(c->exec->blocking, db);
 }
 
 void call_notify(struct call *c, int event_class, const char *event, struct bytes key)

@@ -11,8 +11,11 @@
 #include "storage/loader.h"
 #include "storage/scan.h"
 
+struct blocked;
+struct blocking;
 struct config;
 struct journal;
+struct loop_timer;
 struct stats;
 struct store;
 
@@ -36,6 +39,9 @@ struct pending {
     uint64_t journal_offset;
     int64_t deadline_ms;      /* monotonic; INT64_MAX: none */
     bool unblock_error;       /* CLIENT UNBLOCK ERROR ends that wait */
+    struct blocked *blocked;  /* waits for keys (call_block) */
+    struct bytes *own_argv;   /* owned: a blocked request keeps its arguments itself */
+    int64_t own_bytes;        /* of that allocation */
     uint64_t random_position; /* see call.random_position */
     bool has_random_position;
     bool throttled;  /* in exec->waiting because of write pressure */
@@ -70,7 +76,12 @@ struct exec {
     struct loader *loader;
     struct stats *stats;
     exec_resumed_fn *resumed;
+    exec_resumed_fn *blocked;
     void *resumed_arg;
+
+    struct blocking *blocking;      /* who waits for which key */
+    struct loop_timer *block_timer; /* for their deadlines; NULL before anybody has one */
+    int64_t block_timer_ms;         /* when it is due; INT64_MAX: it does not run */
 
     bool loading;
     bool always_cold;
@@ -136,7 +147,25 @@ void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct b
 /* A request has to wait for loads: asks also for what those behind it in the pipeline will need. */
 void exec_load_ahead(struct exec *exec, struct pending *p);
 
+/* exec_block.c */
+void exec_block_open(struct exec *exec);
+void exec_block_close(struct exec *exec);
+/* What a handler that called call_block waits for is in place; lets go of all else. */
+enum exec_result exec_block(struct call *c);
+/* Whether a request that is tried again has nothing to find: the key that woke it is not its. */
+bool exec_stays_blocked(struct call *c);
+/* Part of exec_pending_destroy. */
+void exec_block_forget(struct pending *p);
+/* Serves those that wait for keys which are ready now. */
+void exec_serve_blocked(struct exec *exec);
+/* Ends its wait: a null array, or an error (NULL: none). */
+void exec_end_blocked(struct pending *p, const char *error);
+
 /* exec.c */
+/* Tries a suspended or blocked request again. */
+enum exec_result exec_retry(struct pending *p);
+/* Its request has been replied to. */
+void exec_finish(struct pending *p);
 uint32_t exec_db_number(const struct exec *exec, const struct db *db);
 void exec_init_call(struct call *c, struct exec *exec, struct session *session,
                     const struct command *command, const struct bytes *argv, int argc,

@@ -35,6 +35,7 @@ struct waiter {
 
 struct exec {
     exec_resumed_fn *resumed;
+    exec_resumed_fn *blocked;
     void *resumed_arg;
     struct waiter waiters[WAITERS_MAX];
     int waiter_count;
@@ -113,6 +114,11 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
 {
     (void)exec, (void)session;
     assert_true(next <= end);
+}
+
+void exec_on_blocked(struct exec *exec, exec_resumed_fn *fn)
+{
+    exec->blocked = fn;
 }
 
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)

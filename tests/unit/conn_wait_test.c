@@ -221,6 +221,43 @@ static void a_suspended_request_may_count_as_blocked(void **state)
     assert_int_equal(conns_count(f->conns), 1);
 }
 
+static void a_suspended_request_may_turn_out_to_block(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    send_text(f, 0, "*2\r\n$4\r\nCOLD\r\n$3\r\nkey\r\nECHO after\r\n");
+    expect(f, 0, "");
+    struct conn *conn = conns_first(f->conns);
+    size_t suspended_bytes = conn_memory(conn);
+    f->exec.blocked(f->exec.resumed_arg, f->exec.waiters[0].session);
+    assert_true(conn_is_blocked(conn));
+    assert_true(conn_memory(conn) < suspended_bytes); /* its request is not kept any more */
+    struct conns_stats stats;
+    conns_read_stats(f->conns, &stats);
+    assert_int_equal(stats.suspended, 0);
+    assert_int_equal(stats.blocked, 1);
+    send_text(f, 0, "ECHO later\r\n");
+    expect(f, 0, "");
+    resume_first(&f->exec, false);
+    expect(f, 0, "+RESUMED\r\n$5\r\nafter\r\n$5\r\nlater\r\n");
+    assert_int_equal(conns_count_blocked(f->conns), 0);
+}
+
+static void a_client_that_has_left_does_not_block(void **state)
+{
+    struct fixture *f = *state;
+    connect_client(f, 0);
+    send_text(f, 0, "COLD key\r\n");
+    expect(f, 0, "");
+    assert_int_equal(shutdown(f->clients[0], SHUT_WR), 0);
+    run(f);
+    assert_int_equal(conns_count(f->conns), 1); /* its reply is still to come */
+    f->exec.blocked(f->exec.resumed_arg, f->exec.waiters[0].session);
+    run(f);
+    assert_int_equal(conns_count(f->conns), 0);
+    assert_int_equal(f->exec.cancelled, 1);
+}
+
 /* ---- The gate. */
 
 static void replies_wait_until_the_journal_is_durable(void **state)
@@ -319,6 +356,8 @@ int main(void)
         CONN_TEST(a_held_client_may_go),
         CONN_TEST(a_blocked_client_can_be_unblocked),
         CONN_TEST(a_suspended_request_may_count_as_blocked),
+        CONN_TEST(a_suspended_request_may_turn_out_to_block),
+        CONN_TEST(a_client_that_has_left_does_not_block),
         CONN_TEST(replies_wait_until_the_journal_is_durable),
         CONN_TEST(only_writers_wait_while_the_journal_is_failed),
         CONN_TEST(an_opened_gate_releases_all),
