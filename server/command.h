@@ -43,6 +43,7 @@ enum {
     CMD_MOVABLE_KEYS = 1 << 22,
     CMD_TOUCHES_ARBITRARY_KEYS = 1 << 23, /* a tip, not a COMMAND flag */
     CMD_SYSCMD = 1 << 24,                 /* COMMAND DOCS: for the server's own use */
+    CMD_SUBSCRIBER = 1 << 25,             /* not told: a RESP2 subscriber may use it */
 };
 
 /* ACL categories; the groups of read/write/admin/fast/slow and the like are derived from flags. */

@@ -267,6 +267,8 @@ void conn_close_after_reply(struct conn *conn)
 void conn_output_added(struct conn *conn)
 {
     conn_list_add(&conn->conns->flush, &conn->flush);
+    if (output_bytes(&conn->output) > CONN_OUTPUT_UNCHECKED_BYTES_MAX)
+        conn_check_output_limit(conn);
 }
 
 void conn_add_memory(struct conn *conn, int64_t bytes)

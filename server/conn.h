@@ -88,7 +88,7 @@ void conn_close_later(struct conn *conn);
 /* Closes it when all its replies are sent; runs no more of its requests. */
 void conn_close_after_reply(struct conn *conn);
 /* Call after appending to its output while none of its own requests was running (messages pushed to
- * it): makes the tick's end look at it. */
+ * it): makes the tick's end look at it, and closes it if that is more than its class may have. */
 void conn_output_added(struct conn *conn);
 /* MULTI's queue and the like, to be part of the connection's memory. */
 void conn_add_memory(struct conn *conn, int64_t bytes);

@@ -14,6 +14,8 @@ struct exec_gate;
 #define CONN_READ_BYTES_MAX 32768
 /* Unread requests that a waiting connection may pile up before it is not read any more. */
 #define CONN_READ_AHEAD_BYTES_MAX 65536
+/* Output up to this is not held against the limits. */
+#define CONN_OUTPUT_UNCHECKED_BYTES_MAX 16384
 
 /* A place in a doubly linked list; `next` is NULL outside of any list. */
 struct conn_link {

@@ -28,8 +28,6 @@
 #define SLACK_BYTES 1024
 /* Left-over bytes up to this are copied out of the shared buffer, more take it along. */
 #define COPY_OUT_BYTES_MAX 4096
-/* Output up to this is not held against the limits. */
-#define OUTPUT_UNCHECKED_BYTES_MAX 16384
 /* POST and Host: are logged no more often than this. */
 #define HTTP_LOG_PERIOD_MS 60000
 /* Less room than this is not worth a read. */
@@ -116,7 +114,7 @@ static bool refuse_http(struct conn *conn)
 static bool finish_request(struct conn *conn)
 {
     struct session *session = &conn->session;
-    if (output_bytes(&conn->output) > OUTPUT_UNCHECKED_BYTES_MAX)
+    if (output_bytes(&conn->output) > CONN_OUTPUT_UNCHECKED_BYTES_MAX)
         conn_check_output_limit(conn);
     return (session->flags & (SESSION_CLOSE_AFTER_REPLY | SESSION_CLOSE_ASAP)) == 0;
 }

@@ -9,8 +9,8 @@
  * newest bytes; when the sealed part is released, the open part is sealed. A reply thus waits for
  * at most one more group than it must, and a connection costs the same however many it has sent.
  *
- * While the journal is failed only connections with writes of their own that are not durable wait
- * (struct exec_gate). */
+ * While the journal is failed only connections wait that have made writes which are not durable, or
+ * were sent messages of such writes (struct exec_gate). */
 #include "server/conn_internal.h"
 
 #include "codec/check.h"
@@ -58,10 +58,12 @@ static void open_gate(struct conn *conn, uint64_t durable)
         conn_link_remove(&conn->gated);
 }
 
-/* While the journal is failed: whether nothing of the connection's own is at stake. */
+/* While the journal is failed: whether nothing of the connection's own is at stake, nor anything
+ * that messages have told it of. */
 static bool reads_on(const struct conn *conn, const struct exec_gate *gate)
 {
-    return gate->failed && conn->session.write_offset <= gate->durable;
+    return gate->failed && conn->session.write_offset <= gate->durable &&
+           conn->session.told_offset <= gate->durable;
 }
 
 void conn_open_gates(struct conns *conns, const struct exec_gate *gate)

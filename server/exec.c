@@ -18,6 +18,8 @@
 #include "server/blocking.h"
 #include "server/config.h"
 #include "server/output.h"
+#include "server/pubsub.h"
+#include "server/push.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "storage/cut.h"
@@ -45,6 +47,7 @@ struct exec *exec_create(struct services *services)
     exec->journal = services->journal;
     exec->loader = store_loader(services->store);
     exec->stats = services->stats;
+    exec->pushes = services->pushes;
     exec->always_cold = store_always_cold(services->store);
     ticks_scale_init(&exec->scale);
     exec_refresh_time(exec);
@@ -116,6 +119,7 @@ void session_init(struct session *session, struct output *out, uint64_t id, int6
 void session_deinit(struct exec *exec, struct session *session)
 {
     exec_cancel(exec, session);
+    pubsub_forget(exec->services->pubsub, session);
     mem_free(session->name);
     mem_free(session->lib_name);
     mem_free(session->lib_version);
@@ -349,9 +353,11 @@ static enum exec_result run_phases(struct call *c)
         return exec_block(c);
     }
     exec->unit = c;
+    pushes_begin(exec->pushes, c->session);
     exec_run_handler(c);
     exec_forget_keys(c);
     exec_stage_effects(c);
+    pushes_end(exec->pushes, c->session->write_offset);
     exec->unit = NULL;
     if (c->blocks)
         return exec_block(c);

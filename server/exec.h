@@ -92,12 +92,13 @@ bool exec_tick_end(struct exec *exec);
 bool exec_waiting(const struct exec *exec);
 /* When replies may be sent. While the journal works, all replies of a tick wait until it is durable
  * up to the tick's end, so that nobody reads what could still be lost. While it is failed that may
- * take long: then only sessions whose own writes are not durable wait, and the others read on. */
+ * take long: then only sessions whose own writes are not durable, or that were told of such writes,
+ * wait, and the others read on. */
 struct exec_gate {
     uint64_t offset;  /* that replies made so far wait for; 0: for nothing (appendfsync everysec or
                          no, or nothing unsynced) */
     uint64_t durable; /* what waits for no more than this may be sent; UINT64_MAX: all */
-    bool failed;      /* the journal is: ask for session->write_offset */
+    bool failed;      /* the journal is: ask for session->write_offset and told_offset */
 };
 /* Ask after exec_tick_end. */
 struct exec_gate exec_gate(const struct exec *exec);

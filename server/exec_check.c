@@ -93,6 +93,12 @@ static bool pass_gates(struct exec *exec, struct session *session, const struct 
     } else if ((command->flags & CMD_WRITE) != 0 && journal_failed(exec->journal, &err)) {
         reply_error_format(&session->reply, "MISCONF Errors writing to the journal: %s",
                            err.message);
+    } else if ((session->flags & SESSION_PUBSUB) != 0 && session->reply.resp == 2 &&
+               (command->flags & CMD_SUBSCRIBER) == 0) {
+        reply_error_format(&session->reply,
+                           "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING "
+                           "/ QUIT / RESET are allowed in this context",
+                           command->name);
     } else {
         return true;
     }

@@ -75,6 +75,7 @@ struct exec {
     struct journal *journal;
     struct loader *loader;
     struct stats *stats;
+    struct pushes *pushes;
     exec_resumed_fn *resumed;
     exec_resumed_fn *blocked;
     void *resumed_arg;

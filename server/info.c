@@ -136,7 +136,6 @@ static void write_server(const struct services *services, struct buf *out)
 
 static void write_clients(const struct services *services, struct buf *out)
 {
-    static const char *const absent[] = {"tracking_clients", NULL};
     struct conns_stats stats;
     struct exec_stats exec;
     conns_read_stats(services->conns, &stats);
@@ -147,7 +146,8 @@ static void write_clients(const struct services *services, struct buf *out)
     info_u64(out, "client_recent_max_input_buffer", stats.input_bytes_max);
     info_u64(out, "client_recent_max_output_buffer", stats.output_bytes_max);
     info_u64(out, "blocked_clients", stats.blocked);
-    info_zeros(out, absent);
+    info_u64(out, "tracking_clients", 0);
+    info_u64(out, "pubsub_clients", stats.pubsub);
     info_u64(out, "clients_in_timeout_table", exec.blocked_with_timeout);
     info_u64(out, "total_blocking_keys", exec.blocking_keys);
     info_u64(out, "total_blocking_keys_on_nokey", exec.blocking_keys_on_delete);

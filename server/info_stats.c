@@ -4,6 +4,7 @@
 #include "server/command.h"
 #include "server/config.h"
 #include "server/exec.h"
+#include "server/pubsub.h"
 #include "server/stats.h"
 #include "storage/store.h"
 
@@ -53,27 +54,24 @@ static void write_keys(const struct services *services, struct buf *out)
     info_u64(out, "keyspace_misses", exec.keyspace_misses);
 }
 
+static void write_pubsub(const struct pubsub *pubsub, struct buf *out)
+{
+    info_u64(out, "pubsub_channels", pubsub_count(pubsub, PUBSUB_CHANNEL));
+    info_u64(out, "pubsub_patterns", pubsub_count(pubsub, PUBSUB_PATTERN));
+    info_u64(out, "pubsubshard_channels", pubsub_count(pubsub, PUBSUB_SHARD));
+}
+
 /* Parts of Redis that there are not, or not yet. */
 static void write_absent(struct buf *out)
 {
     static const char *const names[] = {
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
-        "active_defrag_hits",
-        "active_defrag_misses",
-        "active_defrag_key_hits",
-        "active_defrag_key_misses",
-        "total_active_defrag_time",
-        "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        NULL,
+        "latest_fork_usec",         "total_forks",
+        "migrate_cached_sockets",   "slave_expires_tracked_keys",
+        "active_defrag_hits",       "active_defrag_misses",
+        "active_defrag_key_hits",   "active_defrag_key_misses",
+        "total_active_defrag_time", "current_active_defrag_time",
+        "tracking_total_keys",      "tracking_total_items",
+        "tracking_total_prefixes",  NULL,
     };
     info_zeros(out, names);
 }
@@ -113,6 +111,7 @@ void info_write_stats(const struct services *services, struct buf *out)
 {
     write_traffic(services->stats, out);
     write_keys(services, out);
+    write_pubsub(services->pubsub, out);
     write_absent(out);
     write_work(services->stats, out);
 }

@@ -22,8 +22,11 @@ _Static_assert(SMALL_BLOCK_BYTES - sizeof(struct output_block) >= OUTPUT_RESERVE
                "every block has room for a reserved piece");
 _Static_assert(OUTPUT_MARK_BYTES_MAX >= sizeof(struct output_block *), "a mark names its block");
 
+/* What a block counts for. */
 static size_t block_bytes(const struct output_block *block)
 {
+    if (block->shared != NULL)
+        return sizeof(*block) + block->shared->bytes.len;
     return (size_t)(block->limit - (const uint8_t *)block);
 }
 
@@ -50,6 +53,8 @@ static struct output_block *pool_take(struct output_pool *pool, size_t size)
 /* False: not of a pooled size, or the pool is full. */
 static bool pool_give(struct output_pool *pool, struct output_block *block)
 {
+    if (block->shared != NULL)
+        return false;
     size_t size = block_bytes(block);
     if (size == SMALL_BLOCK_BYTES && pool->small_count < POOL_SMALL_COUNT_MAX) {
         block->next = pool->small_blocks;
@@ -66,11 +71,25 @@ static bool pool_give(struct output_pool *pool, struct output_block *block)
     return false;
 }
 
+void output_shared_unref(struct output_shared *shared)
+{
+    if (shared == NULL || --shared->refs != 0)
+        return;
+    buf_deinit(&shared->bytes);
+    mem_free(shared);
+}
+
+static void free_block(struct output_block *block)
+{
+    output_shared_unref(block->shared);
+    mem_free(block);
+}
+
 static void free_list(struct output_block *block)
 {
     while (block != NULL) {
         struct output_block *next = block->next;
-        mem_free(block);
+        free_block(block);
         block = next;
     }
 }
@@ -116,6 +135,7 @@ static struct output_block *new_block(struct output *out, size_t size)
     if (block == NULL) {
         block = mem_alloc(size);
         block->limit = (uint8_t *)block + size;
+        block->shared = NULL;
     }
     block->next = NULL;
     block->start = block->data;
@@ -127,7 +147,7 @@ static void release_block(struct output *out, struct output_block *block)
 {
     out->memory -= block_bytes(block);
     if (out->pool == NULL || !pool_give(out->pool, block))
-        mem_free(block);
+        free_block(block);
 }
 
 static void close_last(struct output *out)
@@ -178,6 +198,25 @@ void output_expect(struct output *out, size_t len)
 {
     if ((size_t)(out->limit - out->place) < len && len > room_of(LARGE_BLOCK_BYTES))
         output_grow(out, len);
+}
+
+struct output_shared *output_shared_create(struct buf *bytes)
+{
+    struct output_shared *shared = mem_alloc(sizeof(*shared));
+    *shared = (struct output_shared){.bytes = *bytes, .refs = 1};
+    *bytes = (struct buf){0};
+    return shared;
+}
+
+void output_append_shared(struct output *out, struct output_shared *shared)
+{
+    struct output_block *block = mem_alloc(sizeof(*block));
+    uint8_t *start = shared->bytes.data;
+    uint8_t *end = start + shared->bytes.len;
+    *block = (struct output_block){.start = start, .end = end, .limit = end, .shared = shared};
+    shared->refs++;
+    link_last(out, block);
+    out->place = end;
 }
 
 void *output_mark(struct output *out)
@@ -308,6 +347,8 @@ void output_truncate(struct output *out, size_t bytes_kept)
     block->next = NULL;
     out->last = block;
     out->place = block->start + (bytes_kept - before);
+    if (block->shared != NULL)
+        block->limit = out->place; /* nothing may be written behind what is kept */
     out->limit = block->limit;
     out->bytes_before = before;
     while (rest != NULL) {

@@ -4,12 +4,15 @@
  * need), then larger ones (14 KiB); a long bulk string gets a block of its own size. The front of
  * the queue is what the socket takes next. A deferred aggregate keeps a place for its header.
  *
+ * Bytes that go to many outputs (a published message) are shared by reference if they are long.
+ *
  * An output holds no memory while it is empty: its blocks go back to a pool, if it has one, that
  * all connections share, so that ten thousand idle ones cost nothing and the busy ones use memory
  * that is still in the processor's caches. */
 #ifndef BASALT_SERVER_OUTPUT_H
 #define BASALT_SERVER_OUTPUT_H
 
+#include "codec/buf.h"
 #include "codec/bytes.h"
 
 #include <stdbool.h>
@@ -24,11 +27,18 @@
 /* What output_fill_mark can put into a mark at most. */
 #define OUTPUT_MARK_BYTES_MAX 24
 
+/* Bytes that several outputs send; freed with the last reference. */
+struct output_shared {
+    struct buf bytes;
+    size_t refs;
+};
+
 struct output_block {
     struct output_block *next;
-    uint8_t *start; /* first byte not yet consumed */
-    uint8_t *end;   /* behind the last byte; not kept up in an output's last block */
-    uint8_t *limit; /* end of the block's room */
+    uint8_t *start;               /* first byte not yet consumed */
+    uint8_t *end;                 /* behind the last byte; not kept up in an output's last block */
+    uint8_t *limit;               /* end of the block's room */
+    struct output_shared *shared; /* a reference: the bytes are there; NULL: they are in `data` */
     uint8_t data[];
 };
 
@@ -88,6 +98,14 @@ static inline void output_append(struct output *out, const void *data, size_t le
 
 /* Says that `len` bytes will be appended in pieces: they get one block if that pays. */
 void output_expect(struct output *out, size_t len);
+
+/* Takes the bytes out of `bytes`; the caller has one reference. */
+struct output_shared *output_shared_create(struct buf *bytes);
+/* Accepts NULL. */
+void output_shared_unref(struct output_shared *shared);
+/* Appends without copying; the output gets a reference of its own. In output_memory the bytes count
+ * in full: what is not sent keeps them alive. */
+void output_append_shared(struct output *out, struct output_shared *shared);
 
 /* Keeps a place, to be filled once with at most OUTPUT_MARK_BYTES_MAX bytes that go before all that
  * comes later (a deferred header). Marks nest like brackets: the last one made is filled first. An

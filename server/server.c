@@ -12,12 +12,15 @@
 #include "server/memory_report.h"
 #include "server/oom_score.h"
 #include "server/open_files.h"
+#include "server/pubsub.h"
+#include "server/push.h"
 #include "server/replay.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "server/supervise.h"
 #include "storage/env.h"
 #include "storage/expire.h"
+#include "storage/keyspace.h"
 #include "storage/store.h"
 
 #include <signal.h>
@@ -395,6 +398,7 @@ static enum status open_parts(struct server *server, struct err *err)
     enum status st = rename_commands(server, err);
     if (st != ST_OK)
         return st;
+    services->pushes = pushes_create();
     services->stats = stats_create(command_count(services->commands));
     st = open_files_adjust(server->config, err);
     if (st != ST_OK)
@@ -412,6 +416,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->ks = store_keyspace(services->store);
     services->journal = store_journal(services->store);
     services->cold = store_cold(services->store);
+    services->pubsub = pubsub_create(services->pushes, ks_hash_seed(services->ks));
     services->exec = exec_create(services);
     loop_on_tick_end(services->loop, on_tick_end, server);
     services->conns = conns_create(services);
@@ -467,6 +472,8 @@ void server_close(struct server *server)
     conns_destroy(services->conns);
     replay_destroy(server->replay);
     exec_destroy(services->exec);
+    pubsub_destroy(services->pubsub);
+    pushes_destroy(services->pushes);
     struct err err;
     (void)store_close(services->store, false, &err);
     loop_timer_destroy(server->cron);

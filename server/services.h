@@ -15,6 +15,7 @@ struct store;
 struct loop;
 struct server;
 struct pubsub;
+struct pushes;
 
 struct services {
     struct config *config;          /* settings (config.h) */
@@ -24,10 +25,11 @@ struct services {
     struct journal *journal;        /* store's */
     struct cold *cold;              /* store's */
     struct exec *exec;
-    struct conns *conns; /* connected clients (conn.h) */
-    struct loop *loop;   /* event loop: timers, shutdown (loop.h) */
-    struct stats *stats; /* counters for INFO (stats.h) */
-    struct pubsub *pubsub;
+    struct conns *conns;   /* connected clients (conn.h) */
+    struct loop *loop;     /* event loop: timers, shutdown (loop.h) */
+    struct stats *stats;   /* counters for INFO (stats.h) */
+    struct pushes *pushes; /* messages that are no replies (push.h) */
+    struct pubsub *pubsub; /* who is subscribed to what (pubsub.h) */
     struct server *server; /* shutdown, facts for INFO (server.h) */
 };
 

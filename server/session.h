@@ -39,6 +39,14 @@ enum {
     SESSION_SUSPENDED = 1 << 21, /* waits for cold keys */
 };
 
+enum session_extension {
+    SESSION_EXTENSION_PUBSUB,
+    SESSION_EXTENSION_TRACKING,
+    SESSION_EXTENSION_BLOCKING,
+    SESSION_EXTENSION_REPLICATION,
+    SESSION_EXTENSION_COUNT,
+};
+
 struct session {
     uint64_t id;
     uint32_t flags; /* SESSION_* */
@@ -57,7 +65,8 @@ struct session {
     const struct command *last_command;
     uint64_t command_count;
     uint64_t write_offset; /* journal offset behind its last write */
-    void *extension[4];    /* owned by pubsub, tracking, blocking, replication, in this order */
+    uint64_t told_offset;  /* journal offset behind the last change that it was sent a message of */
+    void *extension[SESSION_EXTENSION_COUNT]; /* each owned by the module of that name */
 };
 
 #endif

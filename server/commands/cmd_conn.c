@@ -5,6 +5,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/config.h"
+#include "server/pubsub.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "server/version.h"
@@ -198,13 +199,14 @@ static void cmd_reset(struct call *c)
         reply_error(c->reply, "ERR can only reset normal client connections");
         return;
     }
+    pubsub_forget(c->services->pubsub, session);
     session->db = 0;
     session->authenticated = needs_no_password(c);
     session->user = NULL;
     client_set_attribute(&session->name, (struct bytes){0});
     session->flags &=
         ~(uint32_t)(SESSION_READONLY_LINK | SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT |
-                    SESSION_REPLY_SKIP | SESSION_NO_TOUCH | SESSION_NO_EVICT);
+                    SESSION_REPLY_SKIP | SESSION_NO_TOUCH | SESSION_NO_EVICT | SESSION_PUBSUB);
     c->reply->resp = PROTOCOL_MIN;
     c->reply->muted = false;
     reply_simple(c->reply, "RESET");
@@ -256,7 +258,7 @@ const struct command cmd_conn_table[] = {
     {.name = "ping",
      .handler = cmd_ping,
      .arity = -1,
-     .flags = CMD_FAST | CMD_SENTINEL,
+     .flags = CMD_FAST | CMD_SENTINEL | CMD_SUBSCRIBER,
      .acl = ACL_CONNECTION,
      .group = "connection",
      .since = "1.0.0",
@@ -267,7 +269,7 @@ const struct command cmd_conn_table[] = {
     {.name = "quit",
      .handler = cmd_quit,
      .arity = -1,
-     .flags = FLAGS_BEFORE_AUTH,
+     .flags = FLAGS_BEFORE_AUTH | CMD_SUBSCRIBER,
      .acl = ACL_CONNECTION,
      .group = "connection",
      .since = "1.0.0",
@@ -278,7 +280,7 @@ const struct command cmd_conn_table[] = {
     {.name = "reset",
      .handler = cmd_reset,
      .arity = 1,
-     .flags = FLAGS_BEFORE_AUTH,
+     .flags = FLAGS_BEFORE_AUTH | CMD_SUBSCRIBER,
      .acl = ACL_CONNECTION,
      .group = "connection",
      .since = "6.2.0",

@@ -105,7 +105,7 @@ static void key_specifications_fit_the_arity(void **state)
                 fail_msg("%s: key specification %d changes what the command only reads", row->name,
                          k);
             if (spec->begin == KEY_BEGIN_INDEX && spec->index >= abs(row->arity) &&
-                row->keys_fn == NULL)
+                row->keys_fn == NULL && !(spec->flags & KEY_NOT_KEY))
                 fail_msg("%s: key specification %d lies beyond the arity", row->name, k);
             if ((spec->flags & KEY_LOAD_META) && (spec->flags & KEY_LOAD_NOTHING))
                 fail_msg("%s: key specification %d loads nothing and something", row->name, k);

@@ -6,8 +6,8 @@
 #include "codec/mem.h"
 #include "tests/support/harness.h"
 
-static const size_t sizes[] = {0,    1,     7,     100,   4096,  5087,   5088,  5089,
-                               5120, 14303, 14304, 14305, 20000, 100000, 32768, 3};
+static const size_t sizes[] = {0,    1,     7,     100,   4096,  5079,   5080,  5081,
+                               5120, 14295, 14296, 14297, 20000, 100000, 32768, 3};
 #define SIZE_COUNT (sizeof(sizes) / sizeof(sizes[0]))
 
 /* Bytes that tell their place. */
@@ -101,7 +101,7 @@ static void reserved_pieces_are_contiguous(void **state)
 static void consuming_in_any_steps_leaves_the_rest(void **state)
 {
     (void)state;
-    static const size_t steps[] = {1, 13, 5087, 5088, 5089, 40000};
+    static const size_t steps[] = {1, 13, 5079, 5080, 5081, 40000};
     for (size_t s = 0; s < sizeof(steps) / sizeof(steps[0]); s++) {
         struct output_pool pool = {0};
         struct output out;
@@ -252,6 +252,72 @@ static void expected_bytes_get_one_block(void **state)
     output_destroy(out);
 }
 
+static struct output_shared *share(struct buf *copy, size_t len, uint32_t *seed)
+{
+    struct buf bytes = {0};
+    fill(buf_reserve(&bytes, len), len, seed);
+    bytes.len = len;
+    buf_append_bytes(copy, buf_bytes(&bytes));
+    return output_shared_create(&bytes);
+}
+
+static void shared_bytes_stand_between_others(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SIZE_COUNT; i++) {
+        struct output_pool pool = {0};
+        struct output out;
+        output_init(&out, &pool);
+        struct buf expected = {0};
+        uint32_t seed = 11;
+        append_both(&out, &expected, sizes[i], &seed);
+        struct output_shared *shared = share(&expected, 6000, &seed);
+        output_append_shared(&out, shared);
+        append_both(&out, &expected, sizes[SIZE_COUNT - 1 - i], &seed);
+        output_shared_unref(shared);
+        assert_content(&out, buf_bytes(&expected));
+        assert_true(output_memory(&out) >= expected.len);
+        while (expected.len > 0) {
+            size_t step = expected.len < 777 ? expected.len : 777;
+            output_consume(&out, step);
+            buf_consume(&expected, step);
+            assert_content(&out, buf_bytes(&expected));
+        }
+        assert_int_equal(output_memory(&out), 0);
+        buf_deinit(&expected);
+        output_deinit(&out);
+        output_pool_deinit(&pool);
+    }
+}
+
+static void outputs_that_share_bytes_do_not_change_them(void **state)
+{
+    (void)state;
+    struct buf expected = {0};
+    struct output *outs[3];
+    uint32_t seed = 12;
+    struct output_shared *shared = share(&expected, 5000, &seed);
+    for (size_t i = 0; i < 3; i++) {
+        outs[i] = output_create();
+        output_append_shared(outs[i], shared);
+    }
+    output_shared_unref(shared);
+    output_truncate(outs[0], 2000);
+    output_append(outs[0], "behind", 6);
+    output_append(outs[1], "behind", 6);
+    struct output *all = output_create();
+    output_append(all, "before", 6);
+    output_splice(all, outs[1]);
+    assert_int_equal(output_bytes(all), 5012);
+    output_destroy(all);
+    assert_int_equal(output_bytes(outs[0]), 2006);
+    output_clear(outs[0]);
+    assert_content(outs[2], buf_bytes(&expected));
+    for (size_t i = 0; i < 3; i++)
+        output_destroy(outs[i]);
+    buf_deinit(&expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +331,8 @@ int main(void)
         TEST(splicing_moves_everything_behind),
         TEST(truncating_drops_only_what_is_behind),
         TEST(expected_bytes_get_one_block),
+        TEST(shared_bytes_stand_between_others),
+        TEST(outputs_that_share_bytes_do_not_change_them),
     };
     return RUN_TESTS("output", tests);
 }

@@ -1,0 +1,146 @@
+#include "server/push.h"
+
+#include "codec/check.h"
+#include "codec/mem.h"
+#include "codec/number.h"
+#include "server/conn.h"
+#include "server/output.h"
+#include "server/session.h"
+
+/* Longer messages are shared: below, copying is cheaper than a block of one's own. */
+#define SHARE_BYTES_MIN 4096
+/* Buffers that grew beyond this are not kept for the next message. */
+#define KEPT_BYTES_MAX ((size_t)64 * 1024)
+/* told_offset of a session in `told`. */
+#define TOLD_NOW UINT64_MAX
+
+struct pushes {
+    bool active;
+    struct session *running; /* borrowed while active */
+    struct output postponed; /* for `running` */
+    /* Who got a message since pushes_begin: owned array of borrowed pointers; nobody is freed while
+     * active. */
+    struct session **told;
+    size_t told_count;
+    size_t told_capacity;
+};
+
+struct pushes *pushes_create(void)
+{
+    struct pushes *pushes = mem_calloc(1, sizeof(*pushes));
+    output_init(&pushes->postponed, NULL);
+    return pushes;
+}
+
+void pushes_destroy(struct pushes *pushes)
+{
+    if (pushes == NULL)
+        return;
+    output_deinit(&pushes->postponed);
+    mem_free(pushes->told);
+    mem_free(pushes);
+}
+
+void pushes_begin(struct pushes *pushes, struct session *running)
+{
+    CHECK(!pushes->active);
+    pushes->active = true;
+    pushes->running = running;
+}
+
+void pushes_end(struct pushes *pushes, uint64_t offset)
+{
+    CHECK(pushes->active);
+    for (size_t i = 0; i < pushes->told_count; i++)
+        pushes->told[i]->told_offset = offset;
+    pushes->told_count = 0;
+    if (output_bytes(&pushes->postponed) != 0)
+        output_splice(pushes->running->reply.out, &pushes->postponed);
+    pushes->active = false;
+    pushes->running = NULL;
+}
+
+struct session *pushes_running(const struct pushes *pushes)
+{
+    return pushes->running;
+}
+
+void push_begin(struct push *push, uint64_t count)
+{
+    output_shared_unref(push->shared);
+    push->shared = NULL;
+    if (push->bytes.capacity > KEPT_BYTES_MAX)
+        buf_deinit(&push->bytes);
+    buf_clear(&push->bytes);
+    char digits[NUMBER_U64_CHARS_MAX];
+    buf_append(&push->bytes, digits, number_format_u64(count, digits));
+    buf_append(&push->bytes, "\r\n", 2);
+}
+
+static void add_header(struct push *push, char type, int64_t number)
+{
+    char digits[NUMBER_I64_CHARS_MAX];
+    buf_append_byte(&push->bytes, (uint8_t)type);
+    buf_append(&push->bytes, digits, number_format_i64(number, digits));
+    buf_append(&push->bytes, "\r\n", 2);
+}
+
+void push_add(struct push *push, struct bytes element)
+{
+    add_header(push, '$', (int64_t)element.len);
+    buf_append_bytes(&push->bytes, element);
+    buf_append(&push->bytes, "\r\n", 2);
+}
+
+void push_add_array(struct push *push, uint64_t count)
+{
+    add_header(push, '*', (int64_t)count);
+}
+
+void push_add_resp(struct push *push, const char *resp)
+{
+    buf_append_text(&push->bytes, resp);
+}
+
+void push_add_integer(struct push *push, int64_t value)
+{
+    add_header(push, ':', value);
+}
+
+static void note_told(struct pushes *pushes, struct session *to)
+{
+    if (to->told_offset == TOLD_NOW)
+        return;
+    to->told_offset = TOLD_NOW;
+    if (pushes->told_count == pushes->told_capacity) {
+        pushes->told_capacity = pushes->told_capacity == 0 ? 16 : 2 * pushes->told_capacity;
+        pushes->told = mem_realloc(pushes->told, pushes->told_capacity * sizeof(struct session *));
+    }
+    pushes->told[pushes->told_count++] = to;
+}
+
+bool push_send(struct pushes *pushes, struct push *push, struct session *to)
+{
+    CHECK(pushes->active);
+    if (to->conn == NULL || (to->flags & SESSION_CLOSE_ASAP) != 0)
+        return false;
+    note_told(pushes, to);
+    struct output *out = to == pushes->running ? &pushes->postponed : to->reply.out;
+    output_append(out, to->reply.resp == 2 ? "*" : ">", 1);
+    if (push->shared == NULL && push->bytes.len >= SHARE_BYTES_MIN)
+        push->shared = output_shared_create(&push->bytes);
+    if (push->shared != NULL)
+        output_append_shared(out, push->shared);
+    else
+        output_append(out, push->bytes.data, push->bytes.len);
+    if (to != pushes->running)
+        conn_output_added(to->conn);
+    return true;
+}
+
+void push_deinit(struct push *push)
+{
+    output_shared_unref(push->shared);
+    push->shared = NULL;
+    buf_deinit(&push->bytes);
+}
