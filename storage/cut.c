@@ -294,6 +294,7 @@ static void encode_object(struct cut *cut, struct cut_db *part, struct object *o
     if (old_type != OBJECT_NONE && old_type != o->type)
         cold_batch_delete(cut->batch, loader_family(old_type), record_key);
     db->on_disk = true;
+    o->moved = 0;
     o->disk_type = o->type;
     o->disk_expire = object_is_live(o) && object_has_expire(o);
     o->cut_epoch = cut->epoch;

@@ -401,6 +401,7 @@ static void release_value(struct keyspace *ks, struct db *db, struct object *o)
     o->encoding = ENCODING_NONE;
     o->large = 0;
     o->raw = 0;
+    o->moved = 0;
 }
 
 static void clear_expire(struct db *db, struct object *o)
@@ -602,21 +603,35 @@ void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t
     }
 }
 
-static void note_moved(struct keyspace *ks, const struct db *from, const struct db *to,
-                       const struct object *o)
+static struct moved_object *find_moved(struct keyspace *ks, uint64_t object_id)
 {
-    uint64_t object_id = object_large_id(o);
-    for (size_t i = 0; i < ks->moved_count; i++)
+    for (size_t i = ks->moved_count; i-- > 0;)
         if (ks->moved[i].object_id == object_id)
-            ks->moved[i].db_id = to->id;
+            return &ks->moved[i];
+    return NULL;
+}
+
+/* Notes that the large object `from` goes to the place of `to`: see struct moved_object. */
+static void note_moved(struct keyspace *ks, const struct db *from_db, const struct object *from,
+                       const struct db *to_db, struct object *to)
+{
+    struct moved_object *moved = from->moved ? find_moved(ks, object_large_id(from)) : NULL;
+    if (moved == NULL && from->disk_type == OBJECT_NONE)
+        return; /* no record has its id */
+    to->moved = 1;
+    if (moved != NULL) {
+        moved->db_id = to_db->id;
+        return;
+    }
     if (ks->moved_count == ks->moved_capacity) {
         ks->moved_capacity = ks->moved_capacity == 0 ? 16 : ks->moved_capacity * 2;
         ks->moved = mem_realloc(ks->moved, ks->moved_capacity * sizeof(*ks->moved));
     }
-    struct moved_object *moved = &ks->moved[ks->moved_count++];
-    *moved = (struct moved_object){.object_id = object_id, .db_id = to->id, .type = o->type};
-    size_t len = record_key_bytes(o->key_len);
-    (void)record_key_encode(from->id, o->position, object_key(o),
+    moved = &ks->moved[ks->moved_count++];
+    *moved = (struct moved_object){
+        .object_id = object_large_id(from), .db_id = to_db->id, .type = from->type};
+    size_t len = record_key_bytes(from->key_len);
+    (void)record_key_encode(from_db->id, from->position, object_key(from),
                             buf_reserve(&moved->old_record, len));
     moved->old_record.len = len;
 }
@@ -635,9 +650,9 @@ void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
     CHECK(object_is_live(source));
     CHECK(ks_lookup(ks, to) != source);
     make_dirty(ks, from->db, source);
-    if (source->large && from->db != to->db && object_large_is_stored(source))
-        note_moved(ks, from->db, to->db, source);
     struct object *target = make_object(ks, to, source->type, inline_len(source));
+    if (source->large)
+        note_moved(ks, from->db, source, to->db, target);
     sub_dirty_bytes(ks, from->db, dirty_value_bytes(source));
     if (source->encoding > ENCODING_INLINE)
         sub_object_bytes(ks, from->db, object_value_bytes(source));

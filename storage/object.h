@@ -79,7 +79,7 @@ struct object {
     uint8_t raw : 1;         /* string: answers "raw" whatever its length */
     uint8_t expire_new : 1;  /* the expires family does not cover expire_at_ms yet */
     uint8_t large : 1;       /* value holds an object id: its elements are records of their own */
-    uint8_t spare : 1;
+    uint8_t moved : 1;       /* large: the keyspace has noted where its record was (tier.h) */
     uint8_t key[]; /* key_len bytes, then the inline value */
 };
 

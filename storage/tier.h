@@ -19,10 +19,12 @@ struct retired_object {
     uint8_t type; /* enum object_type */
 };
 
-/* A large object that went to another database. When a database is emptied, the reaper finds the
- * elements to drop by the records under its id. Such an object's record is not yet where the object
- * is, and still where it was. So the next cut deletes the old record whatever becomes of that
- * database, and emptying the new database retires the object by its id. */
+/* A large object that has changed its key since the last cut began. When a database is emptied, the
+ * reaper finds the elements to drop by the records under its id. Such an object's record is not yet
+ * where the object is, and is still where it was. So the next cut deletes the old record, whatever
+ * becomes of the database that it is in (and of the tombstone there); and emptying the database
+ * where the object is now retires it by its id. Renaming within a database counts as well: the
+ * object may leave that before the cut. */
 struct moved_object {
     uint64_t object_id;
     uint32_t db_id;        /* where it is now */

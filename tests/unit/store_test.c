@@ -1,0 +1,234 @@
+/* Goal: sequences of operations, cuts, emptied databases and restarts that have once gone wrong, or
+ * nearly. What a plain dataset would hold at their ends is what the store must hold. (Random ones:
+ * store_model_test.c.)
+ *
+ * Method: a real store in a scratch directory, driven step by step; nothing happens in the
+ * background but what a test asks for. */
+#include "codec/buf.h"
+#include "codec/mem.h"
+#include "storage/env.h"
+#include "storage/store.h"
+#include "storage/tier.h"
+#include "tests/support/harness.h"
+
+#include <string.h>
+#include <time.h>
+
+#define WAIT_MS_MAX 20000
+
+struct fixture {
+    char *dir;
+    struct store_options options;
+    struct store *store;
+    struct keyspace *ks;
+    int64_t mono_ms;
+};
+
+static void open_store(struct fixture *f)
+{
+    struct err err;
+    assert_ok(store_open(&f->options, &f->store, &err), &err);
+    f->ks = store_keyspace(f->store);
+    f->ks->string_rules.chunk_bytes = 64;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = mem_calloc(1, sizeof(*f));
+    f->dir = harness_make_dir();
+    f->options = (struct store_options){.env = env_posix(),
+                                        .dir = f->dir,
+                                        .db_count = 4,
+                                        .large_object_bytes = 100,
+                                        .fsync = JOURNAL_FSYNC_NO,
+                                        .flush_interval_ms = 1000,
+                                        .dirty_bytes_max = 1 << 30,
+                                        .journal_bytes_max = 1 << 30,
+                                        .block_cache_bytes = 4 << 20,
+                                        .write_buffer_bytes = 4 << 20,
+                                        .compaction_threads = 1,
+                                        .loader_threads = 2,
+                                        .hot_bytes_max = (size_t)1 << 30,
+                                        .samples = 5,
+                                        .arg = f};
+    open_store(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    (void)store_close(f->store, false, NULL);
+    harness_remove_dir(f->dir);
+    mem_free(f->dir);
+    mem_free(f);
+    return 0;
+}
+
+/* ---- Steps. */
+
+static void ref_of(struct fixture *f, uint32_t db, const char *key, struct keyref *out)
+{
+    struct err err;
+    ks_ref(f->ks, ks_db(f->ks, db), bytes_text(key), out);
+    if (out->object != NULL)
+        return;
+    enum status st =
+        loader_read_now(store_loader(f->store), out->db, out->position, out->key, &err);
+    assert_true(st == ST_OK || st == ST_NOT_FOUND);
+}
+
+/* Writes at an offset, as SETRANGE does. */
+static void write_at(struct fixture *f, uint32_t db, const char *key, uint64_t at, const char *text)
+{
+    struct keyref ref;
+    struct err err;
+    ref_of(f, db, key, &ref);
+    struct object *o = ks_find(f->ks, &ref);
+    bool is_new = o == NULL;
+    if (is_new)
+        o = ks_create(f->ks, &ref, OBJECT_STRING);
+    else
+        assert_ok(
+            loader_read_chunks_now(store_loader(f->store), ref.db, o, at, at + strlen(text), &err),
+            &err);
+    ks_change_begin(f->ks, ref.db, o);
+    if (is_new)
+        string_init_empty(o);
+    if (text[0] == '\0')
+        string_grow(o, ks_string_rules(f->ks), at);
+    else
+        string_write(o, ks_string_rules(f->ks), at, bytes_text(text));
+    ks_change_end(f->ks, ref.db, o);
+}
+
+static void rename_key(struct fixture *f, uint32_t db, const char *key, uint32_t to_db,
+                       const char *to_key)
+{
+    struct keyref from;
+    struct keyref to;
+    ref_of(f, db, key, &from);
+    ref_of(f, to_db, to_key, &to);
+    ks_rename(f->ks, &from, &to);
+}
+
+static void cut(struct fixture *f)
+{
+    struct err err;
+    assert_ok(store_cut_now(f->store, false, &err), &err);
+}
+
+/* Everything changed so far is on disk, and only there. */
+static void cut_and_forget(struct fixture *f)
+{
+    struct err err;
+    assert_ok(store_evict_all(f->store, &err), &err);
+    cut(f);
+    for (uint32_t i = 0; i < ks_db_count(f->ks); i++)
+        assert_int_equal(table_count(ks_db(f->ks, i)->table), 0);
+}
+
+/* Lets the reaper come to its end. */
+static void reap_all(struct fixture *f)
+{
+    struct reap *reap = store_reap(f->store);
+    const struct timespec pause = {.tv_nsec = 100000};
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    for (uint32_t jobs = 0; jobs < 4; jobs++) {
+        f->mono_ms += 5000;
+        reap_tick(reap, f->ks->applied_epoch, f->mono_ms);
+        while (reap_busy(reap)) {
+            assert_true(harness_now_ms() < deadline_ms);
+            (void)nanosleep(&pause, NULL);
+            store_drain(f->store);
+        }
+    }
+}
+
+static void check_value(struct fixture *f, uint32_t db, const char *key, uint64_t at,
+                        const char *expected)
+{
+    struct keyref ref;
+    struct err err;
+    char found[64] = {0};
+    ref_of(f, db, key, &ref);
+    struct object *o = ks_find(f->ks, &ref);
+    assert_non_null(o);
+    assert_ok(
+        loader_read_chunks_now(store_loader(f->store), ref.db, o, at, at + strlen(expected), &err),
+        &err);
+    assert_int_equal(string_read(o, at, (uint8_t *)found, strlen(expected)), strlen(expected));
+    assert_string_equal(found, expected);
+}
+
+/* ---- Large values that leave a database before it is emptied. */
+
+static void large_value_that_moved_survives_the_emptying_of_its_first_database(void **state)
+{
+    struct fixture *f = *state;
+    write_at(f, 0, "key", 1000, "tail");
+    cut_and_forget(f);
+    rename_key(f, 0, "key", 1, "key");
+    ks_flush_db(f->ks, 0);
+    cut_and_forget(f);
+    reap_all(f);
+    check_value(f, 1, "key", 1000, "tail");
+}
+
+static void large_value_renamed_and_then_moved_survives_it_too(void **state)
+{
+    struct fixture *f = *state;
+    write_at(f, 0, "key", 1000, "tail");
+    cut_and_forget(f);
+    rename_key(f, 0, "key", 0, "other");
+    rename_key(f, 0, "other", 1, "key");
+    ks_flush_db(f->ks, 0);
+    cut_and_forget(f);
+    reap_all(f);
+    check_value(f, 1, "key", 1000, "tail");
+}
+
+/* Its record is on disk, though no element is: what is written later must not be dropped. */
+static void large_value_of_zeros_that_moved_keeps_what_is_written_later(void **state)
+{
+    struct fixture *f = *state;
+    write_at(f, 0, "key", 1000, "");
+    cut(f);
+    rename_key(f, 0, "key", 1, "key");
+    ks_flush_db(f->ks, 0);
+    write_at(f, 1, "key", 500, "middle");
+    cut_and_forget(f);
+    reap_all(f);
+    check_value(f, 1, "key", 500, "middle");
+}
+
+static void elements_go_when_the_database_is_emptied_that_the_value_moved_to(void **state)
+{
+    struct fixture *f = *state;
+    write_at(f, 0, "key", 1000, "tail");
+    cut_and_forget(f);
+    rename_key(f, 0, "key", 0, "other");
+    rename_key(f, 0, "other", 1, "key");
+    rename_key(f, 1, "key", 2, "key");
+    ks_flush_db(f->ks, 2);
+    cut_and_forget(f);
+    reap_all(f);
+    struct cold_iter *iter = cold_iter_create(store_cold(f->store), FAMILY_STRING, NULL);
+    cold_iter_seek_first(iter);
+    assert_false(cold_iter_valid(iter));
+    cold_iter_destroy(iter);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_WITH(large_value_that_moved_survives_the_emptying_of_its_first_database, setup,
+                  teardown),
+        TEST_WITH(large_value_renamed_and_then_moved_survives_it_too, setup, teardown),
+        TEST_WITH(large_value_of_zeros_that_moved_keeps_what_is_written_later, setup, teardown),
+        TEST_WITH(elements_go_when_the_database_is_emptied_that_the_value_moved_to, setup,
+                  teardown),
+    };
+    return RUN_TESTS("store", tests);
+}
