@@ -92,6 +92,11 @@ struct loader *loader_create(const struct loader_options *options)
     return loader;
 }
 
+void loader_set_inline(struct loader *loader, bool allowed)
+{
+    loader->never_inline = !allowed;
+}
+
 static void destroy_batch(struct resolve_batch *batch)
 {
     buf_deinit(&batch->keys);
@@ -395,6 +400,8 @@ struct load *loader_create_load(struct loader *loader, const struct db *db, uint
 
 bool loader_cache_pays(struct loader *loader)
 {
+    if (loader->never_inline)
+        return false;
     return loader->cache_hit_ratio >= 512 || ++loader->cache_trial % CACHE_TRIAL_PERIOD == 0;
 }
 

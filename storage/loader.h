@@ -36,6 +36,9 @@ enum family loader_family(enum object_type type);
 struct loader *loader_create(const struct loader_options *options);
 /* No load may be referred to, no job under way. */
 void loader_destroy(struct loader *loader);
+/* Whether a load may be answered from RocksDB's cache at once (so it is at first). Without, every
+ * one goes through the pool: under debug-always-cold, where tests are after that. */
+void loader_set_inline(struct loader *loader, bool allowed);
 
 /* What one request waits for. Embedded in the request; zeroed is empty. */
 struct load_wait {

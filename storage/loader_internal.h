@@ -64,6 +64,7 @@ struct loader {
     size_t ready_count, ready_capacity;
     uint32_t cache_hit_ratio; /* of inline cache reads, in 1/1024, smoothed */
     uint32_t cache_trial;
+    bool never_inline; /* debugging: all loads go through the pool */
     uint64_t latency_counts[LATENCY_BUCKETS];
     uint64_t latency_total;
     struct loader_stats stats;

@@ -80,7 +80,7 @@ struct object {
     uint8_t expire_new : 1;  /* the expires family does not cover expire_at_ms yet */
     uint8_t large : 1;       /* value holds an object id: its elements are records of their own */
     uint8_t moved : 1;       /* large: the keyspace has noted where its record was (tier.h) */
-    uint8_t key[]; /* key_len bytes, then the inline value */
+    uint8_t key[];           /* key_len bytes, then the inline value */
 };
 
 static inline struct bytes object_key(const struct object *o)

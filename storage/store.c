@@ -239,6 +239,7 @@ static void configure_keyspace(struct store *store)
     store->ks->clock.lfu_decay_minutes = options->lfu_decay_minutes;
     store->ks->string_rules.large_bytes = options->large_object_bytes;
     store->ks->value_rules.large_bytes = options->large_collection_bytes;
+    loader_set_inline(store->loader, !options->always_cold);
 }
 
 static void free_store(struct store *store)
