@@ -15,6 +15,7 @@ static const struct command *const tables[] = {
     cmd_db_table,
     cmd_debug_table,
     cmd_expire_table,
+    cmd_hyperloglog_table,
     cmd_key_table,
     cmd_lcs_table,
     cmd_memory_table,

@@ -5,25 +5,28 @@
 
 #include "server/command.h"
 
-extern const struct command cmd_admin_table[];    /* INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN */
+/* clang-format off */
+extern const struct command cmd_admin_table[]; /* INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
-extern const struct command cmd_bitmap_table[];   /* SETBIT, BITCOUNT and the like */
-extern const struct command cmd_client_table[];   /* CLIENT */
-extern const struct command cmd_command_table[];  /* COMMAND */
-extern const struct command cmd_config_table[];   /* CONFIG */
-extern const struct command cmd_conn_table[];     /* AUTH, HELLO, PING and the like */
-extern const struct command cmd_counter_table[];  /* INCR and the like */
-extern const struct command cmd_db_table[];       /* DBSIZE, FLUSHDB, FLUSHALL, SWAPDB */
-extern const struct command cmd_debug_table[];    /* DEBUG */
-extern const struct command cmd_expire_table[];   /* EXPIRE, TTL and the like */
-extern const struct command cmd_key_table[];      /* keys of any type */
-extern const struct command cmd_lcs_table[];      /* LCS */
-extern const struct command cmd_memory_table[];   /* MEMORY */
-extern const struct command cmd_object_table[];   /* OBJECT */
-extern const struct command cmd_pubsub_table[];   /* SUBSCRIBE, PUBLISH and the like */
-extern const struct command cmd_range_table[];    /* parts of strings */
-extern const struct command cmd_scan_table[];     /* SCAN, KEYS, RANDOMKEY */
-extern const struct command cmd_string_table[];   /* GET, SET and the like */
-extern const struct command cmd_wait_table[];     /* WAIT, WAITAOF */
+extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */
+extern const struct command cmd_client_table[]; /* CLIENT */
+extern const struct command cmd_command_table[]; /* COMMAND */
+extern const struct command cmd_config_table[]; /* CONFIG */
+extern const struct command cmd_conn_table[]; /* AUTH, HELLO, PING and the like */
+extern const struct command cmd_counter_table[]; /* INCR and the like */
+extern const struct command cmd_db_table[]; /* DBSIZE, FLUSHDB, FLUSHALL, SWAPDB */
+extern const struct command cmd_debug_table[]; /* DEBUG */
+extern const struct command cmd_expire_table[]; /* EXPIRE, TTL and the like */
+extern const struct command cmd_hyperloglog_table[]; /* PFADD and the like */
+extern const struct command cmd_key_table[]; /* keys of any type */
+extern const struct command cmd_lcs_table[]; /* LCS */
+extern const struct command cmd_memory_table[]; /* MEMORY */
+extern const struct command cmd_object_table[]; /* OBJECT */
+extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
+extern const struct command cmd_range_table[]; /* parts of strings */
+extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
+extern const struct command cmd_string_table[]; /* GET, SET and the like */
+extern const struct command cmd_wait_table[]; /* WAIT, WAITAOF */
+/* clang-format on */
 
 #endif
