@@ -16,6 +16,7 @@
 #define INDEX_BATCH       256                /* entries read at once */
 #define INDEX_PERIOD_MS   100                /* between reads when nothing is due */
 #define STALE_PERIOD_MS   10000              /* while no key on disk has an expiry: old entries */
+#define UNREADABLE_MS     10000              /* until unreadable records are tried again */
 #define SAME_POSITION_MAX 8
 
 /* ---- Hints in RAM: a binary heap by time. -----------------------------------------------------
@@ -113,7 +114,8 @@ struct expire {
     bool busy; /* the job is under way */
     bool more; /* the last read found a full batch */
     int64_t last_read_ms;
-    struct buf seek; /* expires key where the next read begins */
+    int64_t retry_at_ms; /* when to look at unreadable records again; 0: there was none */
+    struct buf seek;     /* expires key where the next read begins */
     /* the job's request and result */
     int64_t read_now_ms;
     uint32_t epoch; /* applied when it was submitted */
@@ -222,22 +224,29 @@ static void expire_hinted(struct expire *expire, const struct hint *hint, int64_
 
 /* ---- The index on disk. */
 
-static void read_entry(struct expire *expire, struct bytes expires_key, struct buf *value)
+/* Which types have records on disk. */
+static uint32_t families_on_disk(const struct keyspace *ks)
 {
-    struct index_entry *entry = &expire->entries[expire->entry_count++];
-    *entry = (struct index_entry){.off = (uint32_t)expire->keys.len,
-                                  .len = (uint32_t)expires_key.len,
-                                  .status = ST_NOT_FOUND};
-    buf_append_bytes(&expire->keys, expires_key);
-    int64_t when_ms = 0;
-    struct bytes record_key;
-    if (!record_expires_key_decode(expires_key, &when_ms, &record_key))
-        return;
+    uint32_t families = 0;
+    for (uint32_t i = 0; i < ks->db_count; i++)
+        for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+            if (ks->dbs[i]->disk[type] != 0)
+                families |= (uint32_t)1 << type;
+    return families;
+}
+
+typedef enum status get_fn(struct cold *cold, enum family family, struct bytes key,
+                           struct buf *value, struct err *err);
+
+/* Reads the record that an entry is about, by cold_get or cold_get_cached. */
+static void read_record(struct expire *expire, struct index_entry *entry, get_fn *get,
+                        struct bytes record_key, struct buf *value)
+{
+    entry->status = ST_NOT_FOUND;
     for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++) {
         if ((expire->families >> type & 1) == 0)
             continue;
-        entry->status =
-            cold_get(expire->options.cold, loader_family(type), record_key, value, NULL);
+        entry->status = get(expire->options.cold, loader_family(type), record_key, value, NULL);
         if (entry->status == ST_NOT_FOUND)
             continue;
         struct record_header header;
@@ -257,6 +266,19 @@ static void read_entry(struct expire *expire, struct bytes expires_key, struct b
     }
 }
 
+static void read_entry(struct expire *expire, struct bytes expires_key, struct buf *value)
+{
+    struct index_entry *entry = &expire->entries[expire->entry_count++];
+    *entry = (struct index_entry){.off = (uint32_t)expire->keys.len,
+                                  .len = (uint32_t)expires_key.len,
+                                  .status = ST_NOT_FOUND};
+    buf_append_bytes(&expire->keys, expires_key);
+    int64_t when_ms = 0;
+    struct bytes record_key;
+    if (record_expires_key_decode(expires_key, &when_ms, &record_key))
+        read_record(expire, entry, cold_get, record_key, value);
+}
+
 static void run_read(struct job *job)
 {
     struct expire *expire = (struct expire *)(void *)job;
@@ -273,8 +295,28 @@ static void run_read(struct job *job)
     buf_deinit(&value);
 }
 
+/* One record that cannot be read must not keep those behind it. */
+static bool skip_unreadable(struct expire *expire)
+{
+    expire->stats.read_errors++;
+    if (expire->retry_at_ms == 0)
+        expire->retry_at_ms = expire->last_read_ms + UNREADABLE_MS;
+    return true;
+}
+
+/* A cut was applied since the record was read, and may have changed it: reads it once more, from
+ * RocksDB's cache, which has just been filled. Where one cut follows the other no read of the disk
+ * would ever be in time. */
+static void read_again(struct expire *expire, struct index_entry *entry, struct bytes record_key)
+{
+    struct buf value = {0};
+    expire->families = families_on_disk(expire->options.ks);
+    read_record(expire, entry, cold_get_cached, record_key, &value);
+    buf_deinit(&value);
+}
+
 /* What to do about one entry; false when it must be looked at again later. */
-static bool handle_entry(struct expire *expire, const struct index_entry *entry, int64_t now_ms)
+static bool handle_entry(struct expire *expire, struct index_entry *entry, int64_t now_ms)
 {
     struct keyspace *ks = expire->options.ks;
     struct bytes expires_key = bytes_make(expire->keys.data + entry->off, entry->len);
@@ -298,12 +340,12 @@ static bool handle_entry(struct expire *expire, const struct index_entry *entry,
         if (object_is_live(o))
             expire_at_ms = o->expire_at_ms;
     } else {
-        if (entry->status != ST_OK && entry->status != ST_NOT_FOUND) {
-            expire->stats.read_errors++;
-            return false;
-        }
         if (expire->epoch != ks->applied_epoch)
-            return false; /* the disk has moved on since the record was read */
+            read_again(expire, entry, record_key);
+        if (entry->status == ST_AGAIN)
+            return false;
+        if (entry->status != ST_OK && entry->status != ST_NOT_FOUND)
+            return skip_unreadable(expire);
         if (entry->status == ST_OK)
             expire_at_ms = entry->expire_at_ms;
         if (expire_at_ms > expire->read_now_ms && expire_at_ms <= now_ms)
@@ -321,10 +363,8 @@ static bool handle_entry(struct expire *expire, const struct index_entry *entry,
         if (o == NULL &&
             ks_install(ks, db, entry->type, position, key,
                        bytes_make(expire->values.data + entry->value_off, entry->value_len), &o,
-                       NULL) != ST_OK) {
-            expire->stats.read_errors++;
-            return true;
-        }
+                       NULL) != ST_OK)
+            return skip_unreadable(expire);
         if (!expire_object(expire, db, o, now_ms))
             return false;
         expire->stats.from_disk++;
@@ -342,7 +382,7 @@ static void done_read(struct job *job)
     if (expire->failed)
         expire->stats.read_errors++;
     for (uint32_t i = 0; i < expire->entry_count && expire->active && !expire->paused; i++) {
-        const struct index_entry *entry = &expire->entries[i];
+        struct index_entry *entry = &expire->entries[i];
         if (!handle_entry(expire, entry, expire->options.ks->now_ms)) {
             buf_clear(&expire->seek); /* begin with this one again */
             buf_append(&expire->seek, expire->keys.data + entry->off, entry->len);
@@ -364,22 +404,22 @@ static void start_read(struct expire *expire, int64_t now_ms)
     expire->last_read_ms = now_ms;
     expire->read_now_ms = now_ms;
     expire->epoch = ks->applied_epoch;
-    expire->families = 0;
-    for (uint32_t i = 0; i < ks->db_count; i++)
-        for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
-            if (ks->dbs[i]->disk[type] != 0)
-                expire->families |= (uint32_t)1 << type;
+    expire->families = families_on_disk(ks);
     expire->entry_count = 0;
     expire->job.run = run_read;
     expire->job.done = done_read;
     executor_submit(expire->options.executor, &expire->job);
 }
 
-/* A cut may write entries that lie before the place that reading has reached: begin anew. */
-static void notice_cuts(struct expire *expire)
+/* A cut may write entries that lie before the place that reading has reached, and skipped ones are
+ * due some time: begin anew. */
+static void choose_place(struct expire *expire, int64_t now_ms)
 {
-    if (expire->epoch != expire->options.ks->applied_epoch)
-        buf_clear(&expire->seek);
+    bool retry = expire->retry_at_ms != 0 && now_ms >= expire->retry_at_ms;
+    if (expire->epoch == expire->options.ks->applied_epoch && !retry)
+        return;
+    buf_clear(&expire->seek);
+    expire->retry_at_ms = 0;
 }
 
 static bool read_is_due(const struct expire *expire, int64_t now_ms)
@@ -408,7 +448,7 @@ bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us)
             return true;
     }
     if (!expire->busy && (expire->more || read_is_due(expire, now_ms))) {
-        notice_cuts(expire);
+        choose_place(expire, now_ms);
         start_read(expire, now_ms);
     }
     return false;

@@ -6,6 +6,8 @@
  * background but what a test asks for. */
 #include "codec/buf.h"
 #include "codec/mem.h"
+#include "codec/record.h"
+#include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/store.h"
 #include "storage/tier.h"
@@ -23,6 +25,13 @@ struct fixture {
     struct keyspace *ks;
     int64_t mono_ms;
 };
+
+static void delete_expired(void *arg, uint32_t number, struct keyref *ref)
+{
+    struct fixture *f = arg;
+    assert_int_equal(number, 0);
+    ks_delete(f->ks, ref);
+}
 
 static void open_store(struct fixture *f)
 {
@@ -50,6 +59,7 @@ static int setup(void **state)
                                         .loader_threads = 2,
                                         .hot_bytes_max = (size_t)1 << 30,
                                         .samples = 5,
+                                        .expired = delete_expired,
                                         .arg = f};
     open_store(f);
     *state = f;
@@ -220,6 +230,83 @@ static void elements_go_when_the_database_is_emptied_that_the_value_moved_to(voi
     cold_iter_destroy(iter);
 }
 
+/* ---- Expiry of keys on disk. */
+
+/* Puts bytes in the place of a key's record. */
+static void damage_record(struct fixture *f, uint32_t db, const char *key)
+{
+    struct keyref ref;
+    struct err err;
+    uint8_t record_key[64];
+    ks_ref(f->ks, ks_db(f->ks, db), bytes_text(key), &ref);
+    size_t len = record_key_encode(ref.db->id, ref.position, ref.key, record_key);
+    struct cold_batch *batch = cold_batch_create();
+    cold_batch_put(batch, FAMILY_STRING, bytes_make(record_key, len), bytes_text("\xff\xff"));
+    assert_ok(cold_write(store_cold(f->store), batch, false, &err), &err);
+    cold_batch_destroy(batch);
+}
+
+static void set_until(struct fixture *f, const char *key, int64_t expire_at_ms)
+{
+    struct keyref ref;
+    ref_of(f, 0, key, &ref);
+    struct object *o = ks_set_string(f->ks, &ref, bytes_text("value"));
+    ks_set_expire(f->ks, ref.db, o, expire_at_ms);
+}
+
+/* Lets a read of the index, if one is due, come to its end. With `cut` one is applied meanwhile. */
+static void expire_step(struct fixture *f, int64_t now_ms, bool cut_meanwhile)
+{
+    struct expire *expire = store_expire(f->store);
+    f->ks->now_ms = now_ms;
+    (void)expire_tick(expire, now_ms, 1000);
+    if (cut_meanwhile) {
+        journal_stage_bytes(store_journal(f->store), 0, bytes_text("*1\r\n$4\r\nPING\r\n"));
+        cut(f);
+    }
+    const struct timespec pause = {.tv_nsec = 100000};
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    while (expire_busy(expire)) {
+        assert_true(harness_now_ms() < deadline_ms);
+        (void)nanosleep(&pause, NULL);
+        store_drain(f->store);
+    }
+}
+
+static void unreadable_record_does_not_keep_others_from_expiring(void **state)
+{
+    struct fixture *f = *state;
+    f->ks->now_ms = 1000000;
+    set_until(f, "first", 2000000);
+    set_until(f, "second", 2000001);
+    cut_and_forget(f);
+    damage_record(f, 0, "first");
+    for (int64_t now_ms = 3000000; now_ms < 3002000; now_ms += 200)
+        expire_step(f, now_ms, false);
+    assert_int_equal(db_size(ks_db(f->ks, 0)), 1);
+    struct expire_stats stats;
+    expire_read_stats(store_expire(f->store), &stats);
+    assert_int_equal(stats.from_disk, 1);
+    assert_int_equal(stats.read_errors, 1);
+    /* It is tried again now and then: it may have been an error that passes. */
+    for (int64_t now_ms = 3002000; now_ms < 3024000; now_ms += 200)
+        expire_step(f, now_ms, false);
+    expire_read_stats(store_expire(f->store), &stats);
+    assert_in_range(stats.read_errors, 2, 3);
+}
+
+static void keys_on_disk_expire_although_cuts_are_applied_all_the_time(void **state)
+{
+    struct fixture *f = *state;
+    f->ks->now_ms = 1000000;
+    set_until(f, "first", 2000000);
+    set_until(f, "second", 2000001);
+    cut_and_forget(f);
+    for (int64_t now_ms = 3000000; now_ms < 3002000; now_ms += 200)
+        expire_step(f, now_ms, true);
+    assert_int_equal(db_size(ks_db(f->ks, 0)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +316,8 @@ int main(void)
         TEST_WITH(large_value_of_zeros_that_moved_keeps_what_is_written_later, setup, teardown),
         TEST_WITH(elements_go_when_the_database_is_emptied_that_the_value_moved_to, setup,
                   teardown),
+        TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
+        TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
     };
     return RUN_TESTS("store", tests);
 }
