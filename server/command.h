@@ -91,6 +91,7 @@ enum {
     KEY_LOAD_NOTHING = 1 << 12, /* blind overwrite: the reply does not depend on the old value */
     KEY_NO_TOUCH = 1 << 13,     /* looking at it is no use of it: eviction's clock stays */
     KEY_HIDDEN = 1 << 14,       /* for the executor: COMMAND GETKEYS does not tell it */
+    KEY_NO_MISS = 1 << 15,      /* its absence is no keymiss event */
 };
 
 #define KEY_SPECS_MAX 4

@@ -48,7 +48,7 @@ struct exec *exec_create(struct services *services)
     exec->loader = store_loader(services->store);
     exec->stats = services->stats;
     exec->pushes = services->pushes;
-    exec->always_cold = store_always_cold(services->store);
+    exec_configure(exec);
     ticks_scale_init(&exec->scale);
     exec_refresh_time(exec);
     exec_block_open(exec);
@@ -62,12 +62,14 @@ void exec_destroy(struct exec *exec)
     CHECK(exec->waiting_first == NULL);
     exec_block_close(exec);
     buf_deinit(&exec->effects);
+    buf_deinit(&exec->event_channel);
     mem_free(exec);
 }
 
 void exec_configure(struct exec *exec)
 {
     exec->always_cold = store_always_cold(exec->store);
+    exec_watch_keyspace(exec);
 }
 
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)

@@ -32,7 +32,7 @@ typedef void exec_resumed_fn(void *arg, struct session *session);
 
 struct exec *exec_create(struct services *services);
 void exec_destroy(struct exec *exec);
-/* Takes over changed settings (debug-always-cold). */
+/* Takes over changed settings (debug-always-cold, notify-keyspace-events). */
 void exec_configure(struct exec *exec);
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg);
 /* Called when a suspended request turns out to be EXEC_BLOCKED: with the same `arg`. */

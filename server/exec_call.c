@@ -7,7 +7,9 @@
 #include "server/config.h"
 #include "server/conn.h"
 #include "server/notify.h"
+#include "server/push.h"
 #include "server/services.h"
+#include "storage/journal.h"
 #include "storage/store.h"
 
 #include <stdio.h>
@@ -22,11 +24,15 @@ void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
     exec->counters.expired_keys++;
     blocking_signal(exec->blocking, db, ref->key);
     ks_delete(exec->ks, ref);
+    exec_notify(exec, NOTIFY_EXPIRED, "expired", ref->key, db);
 }
 
 void exec_expired(void *arg, uint32_t db, struct keyref *ref)
 {
-    exec_expire_key(arg, db, ref);
+    struct exec *exec = arg;
+    pushes_begin(exec->pushes, NULL);
+    exec_expire_key(exec, db, ref);
+    pushes_end(exec->pushes, journal_end(exec->journal));
 }
 
 /* The live object of `ref`, deleting it first if its time has come. While the journal is replayed
@@ -44,6 +50,7 @@ static struct object *find_live(struct call *c, struct keyref *ref)
         return NULL;
     exec_expire_key(c->exec, ref->db == c->db ? c->session->db : exec_db_number(c->exec, ref->db),
                     ref);
+    c->exec->unit->session->write_offset = journal_end(c->exec->journal);
     return NULL;
 }
 
@@ -62,7 +69,8 @@ struct object *call_find_read(struct call *c, int index)
     struct object *o = find_live(c, &c->keys[index]);
     if (o == NULL) {
         c->exec->counters.keyspace_misses++;
-        call_notify(c, NOTIFY_KEY_MISS, "keymiss", c->keys[index].key);
+        if ((c->keys[index].flags & KEY_NO_MISS) == 0)
+            call_notify(c, NOTIFY_KEY_MISS, "keymiss", c->keys[index].key);
         return NULL;
     }
     c->exec->counters.keyspace_hits++;
@@ -279,9 +287,8 @@ void call_notify_db(struct call *c, int event_class, const char *event, struct b
 {
     if (__builtin_expect((c->exec->config->notify_keyspace_events & event_class) == 0, 1))
         return;
-    (void)event;
-    (void)key;
-    (void)db;
+    if ((c->session->flags & SESSION_REPLAY) == 0)
+        exec_notify(c->exec, event_class, event, key, db);
 }
 
 /* ---- Arguments --------------------------------------------------------------------------------

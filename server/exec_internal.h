@@ -107,6 +107,8 @@ struct exec {
     struct buf effects;
     uint32_t effect_count;
 
+    struct buf event_channel; /* scratch of notify_publish */
+
     struct ahead ahead;
 
     struct exec_stats counters;
@@ -143,6 +145,13 @@ void exec_collect_effects(struct call *c);
 void exec_stage_effects(struct call *c);
 /* Stages one command at once (an expired key's DEL), or makes it part of the open unit. */
 void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct bytes *argv);
+
+/* exec_notify.c */
+/* Publishes an event if its class is on. */
+void exec_notify(struct exec *exec, int event_class, const char *event, struct bytes key,
+                 uint32_t db);
+/* Has the keyspace tell what the classes n and T want to know, if they are on. */
+void exec_watch_keyspace(struct exec *exec);
 
 /* exec_ahead.c */
 /* A request has to wait for loads: asks also for what those behind it in the pipeline will need. */

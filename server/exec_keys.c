@@ -3,6 +3,8 @@
 
 #include "codec/mem.h"
 #include "codec/number.h"
+#include "server/config.h"
+#include "server/notify.h"
 #include "storage/ensure.h"
 #include "storage/store.h"
 #include "storage/types/string.h"
@@ -175,6 +177,13 @@ static enum exec_residency want_record(struct call *c, int index, struct call *w
     return EXEC_UNREADABLE;
 }
 
+/* For `new` events nothing is overwritten blindly. */
+static bool must_know_if_new(const struct call *c)
+{
+    return (c->exec->config->notify_keyspace_events & NOTIFY_CREATED) != 0 &&
+           (c->session->flags & SESSION_REPLAY) == 0;
+}
+
 enum exec_residency exec_make_resident(struct call *c, struct call *waiter)
 {
     bool missing = false;
@@ -184,7 +193,7 @@ enum exec_residency exec_make_resident(struct call *c, struct call *waiter)
             continue;
         struct object *o = ks_lookup(c->ks, ref);
         enum exec_residency there = EXEC_RESIDENT;
-        if (o == NULL && (ref->flags & KEY_LOAD_NOTHING) != 0) {
+        if (o == NULL && (ref->flags & KEY_LOAD_NOTHING) != 0 && !must_know_if_new(c)) {
             ref->flags |= KEYREF_BLIND;
         } else if (o == NULL && ref->db->cold_count != 0) {
             there = want_record(c, i, waiter);

@@ -1,6 +1,14 @@
-/* Keyspace notifications: the classes of notify-keyspace-events. Source: Redis 7.2. */
+/* Keyspace notifications: what happens to keys, published on __keyspace@<db>__:<key> and
+ * __keyevent@<db>__:<event>. Handlers call call_notify (call.h). Source: notify.c of Redis 7.2. */
 #ifndef BASALT_SERVER_NOTIFY_H
 #define BASALT_SERVER_NOTIFY_H
+
+#include "codec/bytes.h"
+
+struct buf;
+struct pubsub;
+
+/* Classes of notify-keyspace-events. */
 
 enum {
     NOTIFY_KEYSPACE = 1 << 0,  /* K */
@@ -16,8 +24,13 @@ enum {
     NOTIFY_STREAM = 1 << 10,   /* t */
     NOTIFY_KEY_MISS = 1 << 11, /* m, not part of A */
     NOTIFY_MODULE = 1 << 13,   /* d */
-    NOTIFY_NEW = 1 << 14,      /* n, not part of A */
+    NOTIFY_CREATED = 1 << 14,  /* n, not part of A: told by the keyspace, not by handlers */
     NOTIFY_TIER = 1 << 15,     /* T: demoted and loaded; Basalt's own, not part of A */
 };
+
+/* Publishes an event as `classes` (notify-keyspace-events) says; whether its class is on is the
+ * caller's business. Between pushes_begin and pushes_end. `scratch` is overwritten. */
+void notify_publish(struct pubsub *pubsub, int classes, const char *event, struct bytes key,
+                    uint32_t db, struct buf *scratch);
 
 #endif

@@ -11,16 +11,19 @@
 #define SHARE_BYTES_MIN 4096
 /* Buffers that grew beyond this are not kept for the next message. */
 #define KEPT_BYTES_MAX ((size_t)64 * 1024)
-/* told_offset of a session in `told`. */
+/* Who got a message since pushes_begin. */
+struct told {
+    struct session *session; /* borrowed; nobody is freed while active */
+    uint64_t offset_before;
+};
+/* told_offset of such a session. */
 #define TOLD_NOW UINT64_MAX
 
 struct pushes {
     bool active;
     struct session *running; /* borrowed while active */
     struct output postponed; /* for `running` */
-    /* Who got a message since pushes_begin: owned array of borrowed pointers; nobody is freed while
-     * active. */
-    struct session **told;
+    struct told *told;       /* owned array */
     size_t told_count;
     size_t told_capacity;
 };
@@ -51,13 +54,20 @@ void pushes_begin(struct pushes *pushes, struct session *running)
 void pushes_end(struct pushes *pushes, uint64_t offset)
 {
     CHECK(pushes->active);
-    for (size_t i = 0; i < pushes->told_count; i++)
-        pushes->told[i]->told_offset = offset;
+    for (size_t i = 0; i < pushes->told_count; i++) {
+        const struct told *told = &pushes->told[i];
+        told->session->told_offset = offset > told->offset_before ? offset : told->offset_before;
+    }
     pushes->told_count = 0;
     if (output_bytes(&pushes->postponed) != 0)
         output_splice(pushes->running->reply.out, &pushes->postponed);
     pushes->active = false;
     pushes->running = NULL;
+}
+
+bool pushes_active(const struct pushes *pushes)
+{
+    return pushes->active;
 }
 
 struct session *pushes_running(const struct pushes *pushes)
@@ -111,12 +121,13 @@ static void note_told(struct pushes *pushes, struct session *to)
 {
     if (to->told_offset == TOLD_NOW)
         return;
-    to->told_offset = TOLD_NOW;
     if (pushes->told_count == pushes->told_capacity) {
         pushes->told_capacity = pushes->told_capacity == 0 ? 16 : 2 * pushes->told_capacity;
-        pushes->told = mem_realloc(pushes->told, pushes->told_capacity * sizeof(struct session *));
+        pushes->told = mem_realloc(pushes->told, pushes->told_capacity * sizeof(struct told));
     }
-    pushes->told[pushes->told_count++] = to;
+    pushes->told[pushes->told_count++] =
+        (struct told){.session = to, .offset_before = to->told_offset};
+    to->told_offset = TOLD_NOW;
 }
 
 bool push_send(struct pushes *pushes, struct push *push, struct session *to)

@@ -31,6 +31,8 @@ void pushes_destroy(struct pushes *pushes);
 void pushes_begin(struct pushes *pushes, struct session *running);
 /* `offset` is the journal offset behind the newest change that messages since then may tell of. */
 void pushes_end(struct pushes *pushes, uint64_t offset);
+/* Between the two. */
+bool pushes_active(const struct pushes *pushes);
 /* Whose request is running; NULL: no request is. */
 struct session *pushes_running(const struct pushes *pushes);
 

@@ -203,6 +203,7 @@ static void register_hooks(struct server *server)
                                                  "lfu-decay-time",
                                                  "journal-retention-size",
                                                  "debug-always-cold",
+                                                 "notify-keyspace-events",
                                                  "large-object-threshold",
                                                  "large-collection-threshold",
                                                  "whole-load-limit"};

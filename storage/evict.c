@@ -127,8 +127,6 @@ size_t evict_used_bytes(const struct evict *evict)
 
 static void demote(struct evict *evict, struct db *db, struct object *o)
 {
-    if (evict->options.demoted != NULL)
-        evict->options.demoted(evict->options.arg, db, object_key(o));
     evict->stats.demoted++;
     ks_demote(evict->options.ks, db, o);
 }

@@ -30,9 +30,6 @@ struct evict_options {
     enum evict_policy policy;
     bool volatile_first;
     uint32_t samples; /* maxmemory-samples, 1..64 */
-    /* Called when an object has been demoted (for notifications); may be NULL. */
-    void (*demoted)(void *arg, struct db *db, struct bytes key);
-    void *arg;
 };
 struct evict *evict_create(const struct evict_options *options);
 void evict_destroy(struct evict *evict);

@@ -182,6 +182,11 @@ struct db *ks_db_by_id_or_parked(struct keyspace *ks, uint32_t id)
 /* ---- Lookups ----------------------------------------------------------------------------------
  */
 
+void ks_set_watch(struct keyspace *ks, const struct keyspace_watch *watch)
+{
+    ks->watch = *watch;
+}
+
 void ks_ref_at(struct keyspace *ks, struct db *db, struct bytes key, uint64_t position,
                struct keyref *out)
 {
@@ -458,6 +463,19 @@ static struct object *new_object(struct keyspace *ks, struct keyref *ref, size_t
     return o;
 }
 
+static void tell(const struct keyspace *ks, ks_key_fn *fn, const struct db *db, struct bytes key)
+{
+    if (__builtin_expect(fn != NULL, 0))
+        fn(ks->watch.arg, db, key);
+}
+
+/* What takes another key's place counts as created, even if it replaces something. */
+static void tell_replaced(struct keyspace *ks, struct keyref *to)
+{
+    if (ks_find(ks, to) != NULL)
+        tell(ks, ks->watch.created, to->db, to->key);
+}
+
 /* Makes `ref` a dirty live object of `type` without value, with room for an inline one. */
 static struct object *make_object(struct keyspace *ks, struct keyref *ref, enum object_type type,
                                   size_t inline_len)
@@ -471,6 +489,8 @@ static struct object *make_object(struct keyspace *ks, struct keyref *ref, enum 
         db->resident++;
         if (db->cold_count != 0 && (ref->flags & KEYREF_BLIND) != 0)
             loader_resolve(ks->loader, db, o);
+        else
+            tell(ks, ks->watch.created, db, ref->key);
         return o;
     }
     make_dirty(ks, db, o);
@@ -480,6 +500,7 @@ static struct object *make_object(struct keyspace *ks, struct keyref *ref, enum 
         clear_expire(db, o);
     } else {
         db->resident++;
+        tell(ks, ks->watch.created, db, ref->key);
     }
     o->type = (uint8_t)type;
     return fit_allocation(ks, ref, o, inline_len);
@@ -650,6 +671,7 @@ void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to)
     CHECK(object_is_live(source));
     CHECK(ks_lookup(ks, to) != source);
     make_dirty(ks, from->db, source);
+    tell_replaced(ks, to);
     struct object *target = make_object(ks, to, source->type, inline_len(source));
     if (source->large)
         note_moved(ks, from->db, source, to->db, target);
@@ -671,6 +693,7 @@ struct object *ks_copy(struct keyspace *ks, struct keyref *from, struct keyref *
     CHECK(source != NULL);
     CHECK(object_is_live(source));
     CHECK(ks_lookup(ks, to) != source);
+    tell_replaced(ks, to);
     struct object *target = make_object(ks, to, source->type, inline_len(source));
     if (source->type == OBJECT_STRING)
         string_copy(target, source, &ks->string_rules);
@@ -750,6 +773,7 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
     db->resident++;
     db->resident_expires += header.has_expire;
     uncount_cold(db, type, header.has_expire);
+    tell(ks, ks->watch.loaded, db, key);
     *out = o;
     return ST_OK;
 }
@@ -791,6 +815,7 @@ void ks_demote(struct keyspace *ks, struct db *db, struct object *o)
 {
     CHECK(ks_can_demote(ks, db, o));
     CHECK(o->disk_type == o->type);
+    tell(ks, ks->watch.demoted, db, object_key(o));
     db->resident--;
     db->cold[o->type]++;
     db->cold_count++;

@@ -110,6 +110,18 @@ static inline uint64_t db_size(const struct db *db)
     return db->resident + db->cold_count;
 }
 
+/* ---- Being told what happens to keys. Each function may be NULL, and must not use the keyspace.
+ */
+typedef void ks_key_fn(void *arg, const struct db *db, struct bytes key);
+struct keyspace_watch {
+    ks_key_fn
+        *created; /* a key that was not there; known only of keys that are not written blindly */
+    ks_key_fn *loaded;  /* from disk into RAM */
+    ks_key_fn *demoted; /* out of RAM, to its record on disk */
+    void *arg;
+};
+void ks_set_watch(struct keyspace *ks, const struct keyspace_watch *watch);
+
 /* ---- Changing. Prepare (all that can fail), then commit with these, which cannot. */
 
 /* Must come before any change of a live object's value, and ks_change_end after it. Between them

@@ -187,9 +187,7 @@ static void fill_evict_options(const struct store *store, struct evict_options *
                                   .bytes_max = options->hot_bytes_max,
                                   .policy = options->policy,
                                   .volatile_first = options->volatile_first,
-                                  .samples = options->samples,
-                                  .demoted = options->demoted,
-                                  .arg = options->arg};
+                                  .samples = options->samples};
 }
 
 static void start_parts(struct store *store, uint64_t cut_offset)

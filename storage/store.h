@@ -51,7 +51,6 @@ struct store_options {
     wakeup_fn *wakeup;                   /* any thread: store_tick should be called soon */
     void (*journal_progress)(void *arg); /* journal thread: durability or state changed */
     void (*expired)(void *arg, uint32_t number, struct keyref *ref); /* see expire.h */
-    void (*demoted)(void *arg, struct db *db, struct bytes key);     /* may be NULL */
     void *arg;
     log_fn *log;
     void *log_arg;

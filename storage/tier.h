@@ -52,6 +52,8 @@ struct keyspace {
 
     uint64_t random; /* state of a small generator (evict, LFU) */
 
+    struct keyspace_watch watch;
+
     /* The cut in flight (cut.c). */
     struct cut *cut;
     uint32_t applied_epoch; /* the last cut that is in RocksDB */

@@ -424,13 +424,10 @@ static void store_result(struct call *c, struct object *result)
         string_plan_text(ks_string_rules(c->ks), flat, true, &plan);
         (void)string_store(c, 0, &plan);
     } else {
-        bool is_new = !string_key_may_exist(c, ref);
         struct object *o = ks_create(c->ks, ref, OBJECT_STRING);
         ks_change_begin(c->ks, ref->db, o);
         string_move(o, result);
         ks_change_end(c->ks, ref->db, o);
-        if (is_new)
-            call_notify(c, NOTIFY_NEW, "new", ref->key);
         call_key_modified(c, ref);
     }
     call_notify(c, NOTIFY_STRING, "set", ref->key);

@@ -24,10 +24,7 @@ void string_reply_range(struct reply *r, const struct object *o, uint64_t from, 
 struct object *string_store(struct call *c, int index, const struct string_plan *plan)
 {
     struct keyref *ref = &c->keys[index];
-    bool is_new = !string_key_may_exist(c, ref);
     struct object *o = ks_store_string(c->ks, ref, plan);
-    if (__builtin_expect(is_new, 0))
-        call_notify(c, NOTIFY_NEW, "new", ref->key);
     call_key_modified(c, ref);
     return o;
 }
@@ -60,10 +57,8 @@ struct object *string_edit_begin(struct call *c, int index, struct object *o, ui
 {
     struct keyref *ref = &c->keys[index];
     bool is_new = o == NULL;
-    if (is_new) {
+    if (is_new)
         o = ks_create(c->ks, ref, OBJECT_STRING);
-        call_notify(c, NOTIFY_NEW, "new", ref->key);
-    }
     ks_change_begin(c->ks, ref->db, o);
     if (is_new)
         string_init_empty(o);

@@ -25,17 +25,8 @@ static inline void string_reply(struct reply *r, const struct object *o)
 
 /* ---- Storing. */
 
-/* Whether the key may hold something: yes also where a blind overwrite did not ask the disk. */
-static inline bool string_key_may_exist(struct call *c, struct keyref *ref)
-{
-    const struct object *o = ks_lookup(c->ks, ref);
-    if (o != NULL)
-        return object_is_live(o);
-    return (ref->flags & KEYREF_BLIND) != 0 && ref->db->cold_count != 0;
-}
-
-/* Stores a planned value at key `index`, without expiry, and tells who wants to know of changed and
- * of new keys. */
+/* Stores a planned value at key `index`, without expiry, and tells who wants to know of changed
+ * keys. */
 struct object *string_store(struct call *c, int index, const struct string_plan *plan);
 
 /* The same for a value from the request. */

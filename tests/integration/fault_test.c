@@ -20,6 +20,7 @@
 #define PATIENCE_MS  8000
 #define POLL_MS      5
 #define QUICK_MS     1000 /* a reply that waits for nothing comes well within */
+#define SILENCE_MS   300  /* nothing has come by then: nothing comes */
 #define WITNESSES    4
 #define FAULT_ROUNDS 4
 
@@ -182,6 +183,54 @@ static void a_disk_that_fails_in_every_way_refuses_writes_and_ends(void **state)
     fail_and_recover("always", IO_CHANGES, EROFS);
 }
 
+/* --- messages --- */
+
+static void assert_nothing_comes(struct resp_client *client)
+{
+    struct resp_reply reply;
+    resp_client_set_timeout_ms(client, SILENCE_MS);
+    assert_status(resp_client_read(client, &reply, NULL), ST_AGAIN);
+    resp_client_set_timeout_ms(client, RESP_CLIENT_TIMEOUT_MS);
+}
+
+static void messages_do_not_tell_of_changes_that_may_be_lost(void **state)
+{
+    (void)state;
+    struct server_fixture *server = start("always");
+    struct resp_client *watcher = server_fixture_connect(server);
+    struct resp_client *listener = server_fixture_connect(server);
+    struct resp_client *reader = server_fixture_connect(server);
+    struct resp_client *victim = server_fixture_connect(server);
+    assert_reply(reader, "CONFIG SET notify-keyspace-events KEA", "+OK");
+    assert_reply(watcher, "SUBSCRIBE __keyevent@0__:set", "[\"subscribe\" * :1]");
+    assert_reply(listener, "SUBSCRIBE channel", "[\"subscribe\" * :1]");
+    io_shim_fail(IO_SYNC, JOURNAL, EIO);
+    send_line(victim, "SET during 2");
+    wait_for_info(reader, "journal_status:err");
+    assert_nothing_comes(watcher);
+
+    /* Messages that tell of nothing of the kind go on. */
+    assert_reply(reader, "PUBLISH channel hello", ":1");
+    assert_string_equal(resp_client_next(listener), "[\"message\" \"channel\" \"hello\"]");
+    assert_nothing_comes(watcher);
+
+    io_shim_clear();
+    assert_string_equal(resp_client_next(watcher),
+                        "[\"message\" \"__keyevent@0__:set\" \"during\"]");
+    assert_string_equal(resp_client_next(victim), "+OK");
+    server_fixture_kill(server);
+    resp_client_close(watcher);
+    resp_client_close(listener);
+    resp_client_close(reader);
+    resp_client_close(victim);
+
+    server_fixture_restart(server);
+    reader = server_fixture_connect(server);
+    assert_reply(reader, "GET during", "\"2\"");
+    resp_client_close(reader);
+    server_fixture_destroy(server);
+}
+
 /* --- failures under load --- */
 
 static bool send_all(struct witness *const *witnesses, struct resp_client *watcher)
@@ -308,6 +357,7 @@ int main(void)
         TEST_WITH(a_full_disk_refuses_writes_until_there_is_room, setup, teardown),
         TEST_WITH(a_full_disk_refuses_writes_until_there_is_room_with_everysec, setup, teardown),
         TEST_WITH(a_disk_that_fails_in_every_way_refuses_writes_and_ends, setup, teardown),
+        TEST_WITH(messages_do_not_tell_of_changes_that_may_be_lost, setup, teardown),
         TEST_WITH(nothing_promised_is_lost_in_failures_under_load, setup, teardown),
         TEST_WITH(a_clean_stop_while_the_journal_fails_says_what_is_lost, setup, teardown),
         TEST_WITH(the_servers_own_seam_fails_chosen_calls, NULL, server_fixture_teardown),
