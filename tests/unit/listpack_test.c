@@ -258,7 +258,7 @@ static uint32_t at_index(const struct listpack *lp, size_t index)
 
 static void delete_some(struct listpack *lp, struct model *m)
 {
-    uint32_t ats[MODEL_ENTRIES_MAX];
+    uint32_t ats[MODEL_ENTRIES_MAX] = {0};
     size_t indexes[MODEL_ENTRIES_MAX];
     size_t count = 0;
     for (size_t i = 0; i < m->count; i++) {
