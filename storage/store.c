@@ -413,9 +413,18 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     return more;
 }
 
+/* A cut claims that RocksDB has everything up to the journal's end. */
+static enum status refuse_while_replaying(const struct store *store, struct err *err)
+{
+    if (store->replay == NULL)
+        return ST_OK;
+    return err_set(err, ST_AGAIN, "the journal is still being replayed");
+}
+
 enum status store_cut_now(struct store *store, bool flush, struct err *err)
 {
-    return cut_run(store->cut, flush, err);
+    enum status st = refuse_while_replaying(store, err);
+    return st == ST_OK ? cut_run(store->cut, flush, err) : st;
 }
 
 enum status store_resolve_now(struct store *store, struct err *err)
@@ -434,7 +443,7 @@ enum status store_resolve_now(struct store *store, struct err *err)
 
 enum status store_evict_all(struct store *store, struct err *err)
 {
-    enum status st = cut_run(store->cut, false, err);
+    enum status st = store_cut_now(store, false, err);
     if (st == ST_OK)
         (void)evict_all(store->evict);
     return st;

@@ -97,7 +97,8 @@ const char *store_replication_id(const struct store *store);
 void store_set_replication_id(struct store *store, const char id[40]);
 
 /* Makes a cut up to now and waits for it; with `flush` RocksDB's memtables are written out too
- * (DEBUG CUT, DEBUG RELOAD). */
+ * (DEBUG CUT, DEBUG RELOAD). ST_AGAIN while the journal is being replayed: the dataset is not that
+ * of the journal's end yet. */
 MUST_USE enum status store_cut_now(struct store *store, bool flush, struct err *err);
 /* Waits until no blind overwrite is unresolved, so that db_size() is exact (inside scripts). */
 MUST_USE enum status store_resolve_now(struct store *store, struct err *err);

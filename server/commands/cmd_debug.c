@@ -621,31 +621,32 @@ static const struct debug_row {
     command_fn *run;
     int argc_min;
     int argc_max; /* 0: any */
+    bool data;    /* looks at the dataset, or changes it: not while that is being loaded */
 } debug_rows[] = {
-    {"aof-flush-sleep", debug_accept, 3, 3},
-    {"change-repl-id", debug_change_repl_id, 2, 2},
-    {"config-rewrite-force-all", debug_config_rewrite, 2, 2},
-    {"cut", debug_cut, 2, 2},
-    {"digest", debug_digest, 2, 2},
-    {"digest-value", debug_digest_value, 2, 0},
-    {"error", debug_error, 3, 3},
-    {"evict", debug_evict, 3, 3},
-    {"help", debug_help, 2, 2},
-    {"htstats", debug_htstats, 3, 4},
-    {"htstats-key", debug_htstats_key, 3, 4},
-    {"loadaof", debug_loadaof, 2, 0},
-    {"log", debug_log, 3, 3},
-    {"object", debug_object, 3, 3},
-    {"pause-cron", debug_accept, 3, 3},
-    {"populate", debug_populate, 3, 5},
-    {"protocol", debug_protocol, 3, 3},
-    {"quicklist-packed-threshold", debug_packed_threshold, 3, 3},
-    {"reload", debug_reload, 2, 0},
-    {"replybuffer", debug_reply_buffer, 4, 4},
-    {"set-active-expire", debug_set_active_expire, 3, 3},
-    {"set-skip-checksum-validation", debug_accept, 3, 3},
-    {"sleep", debug_sleep, 3, 3},
-    {"stringmatch-len", debug_string_match, 4, 4},
+    {"aof-flush-sleep", debug_accept, 3, 3, false},
+    {"change-repl-id", debug_change_repl_id, 2, 2, false},
+    {"config-rewrite-force-all", debug_config_rewrite, 2, 2, false},
+    {"cut", debug_cut, 2, 2, true},
+    {"digest", debug_digest, 2, 2, true},
+    {"digest-value", debug_digest_value, 2, 0, true},
+    {"error", debug_error, 3, 3, false},
+    {"evict", debug_evict, 3, 3, true},
+    {"help", debug_help, 2, 2, false},
+    {"htstats", debug_htstats, 3, 4, true},
+    {"htstats-key", debug_htstats_key, 3, 4, true},
+    {"loadaof", debug_loadaof, 2, 0, true},
+    {"log", debug_log, 3, 3, false},
+    {"object", debug_object, 3, 3, true},
+    {"pause-cron", debug_accept, 3, 3, false},
+    {"populate", debug_populate, 3, 5, true},
+    {"protocol", debug_protocol, 3, 3, false},
+    {"quicklist-packed-threshold", debug_packed_threshold, 3, 3, false},
+    {"reload", debug_reload, 2, 0, true},
+    {"replybuffer", debug_reply_buffer, 4, 4, false},
+    {"set-active-expire", debug_set_active_expire, 3, 3, false},
+    {"set-skip-checksum-validation", debug_accept, 3, 3, false},
+    {"sleep", debug_sleep, 3, 3, false},
+    {"stringmatch-len", debug_string_match, 4, 4, false},
 };
 
 /* Keys are hidden from COMMAND, which knows none of DEBUG's. */
@@ -688,7 +689,10 @@ static void cmd_debug(struct call *c)
         const struct debug_row *row = &debug_rows[i];
         if (call_arg_is(c, 1, row->name) && c->argc >= row->argc_min &&
             (row->argc_max == 0 || c->argc <= row->argc_max)) {
-            row->run(c);
+            if (row->data && exec_loading(c->exec))
+                reply_error_id(c->reply, ERROR_LOADING);
+            else
+                row->run(c);
             return;
         }
     }

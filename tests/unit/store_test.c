@@ -307,6 +307,29 @@ static void keys_on_disk_expire_although_cuts_are_applied_all_the_time(void **st
     assert_int_equal(db_size(ks_db(f->ks, 0)), 0);
 }
 
+/* ---- Restarts. */
+
+static void cut_before_the_replay_is_through_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    struct bytes payload;
+    uint32_t db = 0;
+    uint64_t offset = 0;
+    journal_stage_bytes(store_journal(f->store), 0, bytes_text("*1\r\n$4\r\nPING\r\n"));
+    assert_ok(store_close(f->store, false, &err), &err);
+    open_store(f);
+    assert_status(store_cut_now(f->store, false, &err), ST_AGAIN);
+    assert_status(store_evict_all(f->store, &err), ST_AGAIN);
+    assert_ok(store_replay_next(f->store, &db, &offset, &payload, &err), &err);
+    assert_status(store_cut_now(f->store, true, &err), ST_AGAIN);
+    assert_status(store_replay_next(f->store, &db, &offset, &payload, &err), ST_END);
+    cut(f);
+    struct cut_stats stats;
+    cut_read_stats(store_cut(f->store), &stats);
+    assert_int_equal(stats.offset, journal_end(store_journal(f->store)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +341,7 @@ int main(void)
                   teardown),
         TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
         TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
+        TEST_WITH(cut_before_the_replay_is_through_is_refused, setup, teardown),
     };
     return RUN_TESTS("store", tests);
 }
