@@ -174,10 +174,30 @@ enum status env_unlink(struct env *env, const char *path, struct err *err)
     return error == 0 ? ST_OK : report(err, error, "delete", path);
 }
 
+/* The directory part of `path`, "." if it has none. */
+static void parent_of(const char *path, char out[ENV_PATH_BYTES_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+    CHECK(len < ENV_PATH_BYTES_MAX);
+    if (slash == NULL) {
+        (void)snprintf(out, ENV_PATH_BYTES_MAX, ".");
+        return;
+    }
+    len = len == 0 ? 1 : len; /* "/file" */
+    memcpy(out, path, len);
+    out[len] = '\0';
+}
+
 enum status env_mkdir(struct env *env, const char *path, struct err *err)
 {
+    char parent[ENV_PATH_BYTES_MAX];
     int error = env->mkdir(env, path);
-    return error == 0 || error == EEXIST ? ST_OK : report(err, error, "make directory", path);
+    if (error != 0 && error != EEXIST)
+        return report(err, error, "make directory", path);
+    parent_of(path, parent);
+    enum status st = env_sync_dir(env, parent, err);
+    return error == EEXIST ? ST_OK : st; /* an old one may stand where we must not look */
 }
 
 enum status env_rmdir(struct env *env, const char *path, struct err *err)
@@ -298,21 +318,6 @@ enum status env_read_file(struct env *env, const char *path, size_t bytes_max, s
     }
     env_close(env, fd);
     return st;
-}
-
-/* The directory part of `path`, "." if it has none. */
-static void parent_of(const char *path, char out[ENV_PATH_BYTES_MAX])
-{
-    const char *slash = strrchr(path, '/');
-    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
-    CHECK(len < ENV_PATH_BYTES_MAX);
-    if (slash == NULL) {
-        (void)snprintf(out, ENV_PATH_BYTES_MAX, ".");
-        return;
-    }
-    len = len == 0 ? 1 : len; /* "/file" */
-    memcpy(out, path, len);
-    out[len] = '\0';
 }
 
 enum status env_replace_file(struct env *env, const char *path, struct bytes content,

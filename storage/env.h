@@ -104,7 +104,8 @@ MUST_USE enum status env_rename(struct env *env, const char *from, const char *t
  * file system cannot. */
 MUST_USE enum status env_exchange(struct env *env, const char *a, const char *b, struct err *err);
 MUST_USE enum status env_unlink(struct env *env, const char *path, struct err *err);
-/* Makes the directory (one level); one that exists already is fine. */
+/* Makes the directory (one level); one that exists already is fine. Its name is durable then, so
+ * that no file which is synced in it can go with it. */
 MUST_USE enum status env_mkdir(struct env *env, const char *path, struct err *err);
 /* Removes an empty directory. */
 MUST_USE enum status env_rmdir(struct env *env, const char *path, struct err *err);

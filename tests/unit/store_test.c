@@ -9,10 +9,12 @@
 #include "codec/record.h"
 #include "storage/cold.h"
 #include "storage/env.h"
+#include "storage/env_hook.h"
 #include "storage/store.h"
 #include "storage/tier.h"
 #include "tests/support/harness.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -330,6 +332,67 @@ static void cut_before_the_replay_is_through_is_refused(void **state)
     assert_int_equal(stats.offset, journal_end(store_journal(f->store)));
 }
 
+/* ---- Files. */
+
+#define NAMES_MAX 8
+
+/* Directories whose names may not be durable yet. */
+struct new_names {
+    char paths[NAMES_MAX][ENV_PATH_BYTES_MAX];
+    size_t count, made;
+};
+
+static bool is_parent(const char *parent, const char *path)
+{
+    size_t len = strlen(parent);
+    return strncmp(parent, path, len) == 0 && path[len] == '/' &&
+           strchr(path + len + 1, '/') == NULL;
+}
+
+static int let_through(void *arg, struct env_call *call)
+{
+    (void)arg;
+    (void)call;
+    return 0;
+}
+
+static void watch_names(void *arg, const struct env_call *call, int error, size_t done)
+{
+    struct new_names *names = arg;
+    (void)done;
+    if (error != 0)
+        return;
+    if (call->op == ENV_OP_MKDIR) {
+        assert_true(names->count < NAMES_MAX);
+        (void)snprintf(names->paths[names->count++], ENV_PATH_BYTES_MAX, "%s", call->path);
+        names->made++;
+    }
+    for (size_t i = names->count; call->op == ENV_OP_SYNC_DIR && i-- > 0;)
+        if (is_parent(call->path, names->paths[i]))
+            memmove(names->paths[i], names->paths[--names->count], ENV_PATH_BYTES_MAX);
+}
+
+static void new_directories_have_durable_names(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    char path[ENV_PATH_BYTES_MAX];
+    struct env_hook hook;
+    struct new_names *names = mem_calloc(1, sizeof(*names));
+    assert_ok(store_close(f->store, false, &err), &err);
+    env_hook_init(&hook, env_posix(), let_through, watch_names, names);
+    (void)snprintf(path, sizeof(path), "%s/new", f->dir);
+    f->options.dir = path;
+    f->options.env = &hook.env;
+    open_store(f);
+    assert_int_equal(names->made, 2); /* itself, and the journal's */
+    assert_int_equal(names->count, 0);
+    assert_ok(store_close(f->store, true, &err), &err);
+    f->store = NULL;
+    env_hook_deinit(&hook);
+    mem_free(names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +405,7 @@ int main(void)
         TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
         TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
         TEST_WITH(cut_before_the_replay_is_through_is_refused, setup, teardown),
+        TEST_WITH(new_directories_have_durable_names, setup, teardown),
     };
     return RUN_TESTS("store", tests);
 }
