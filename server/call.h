@@ -67,6 +67,11 @@ struct object *call_find_write_type(struct call *c, int index, enum object_type 
                                     bool *wrong_type);
 /* A key that was not declared (scripts, SORT patterns); may read the disk synchronously. */
 struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_write);
+/* Whether an object is there as clients see it: not expired, if not deleted yet. */
+static inline bool call_is_live(const struct call *c, const struct object *o)
+{
+    return o != NULL && object_is_live(o) && (!object_has_expire(o) || o->expire_at_ms > c->now_ms);
+}
 /* Fills `ref` for a key and its current object without any side effect. */
 void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
 
@@ -92,6 +97,8 @@ struct call_walk *call_walk(struct call *c);
 /* Until db_size() of the database is exact (no blind overwrite is unresolved), or an error was
  * replied. */
 bool call_wait_exact(struct call *c, struct db *db);
+/* Until is known which watched keys change when two databases are exchanged. */
+bool call_wait_swap(struct call *c, uint32_t a, uint32_t b);
 /* Until the journal is durable up to `offset` (UINT64_MAX: never), or `timeout_ms` are over (0:
  * none), counted from the first call. Sessions that cannot wait do not. Unlike the others here it
  * may come at any place before the reply. */
@@ -115,7 +122,7 @@ static inline bool call_may_block(const struct call *c)
  * this again, and keeps its place and its deadline. When its time is over, or CLIENT UNBLOCK ends
  * the wait, the client is answered without the handler: a null array, or -UNBLOCKED.
  *
- * Whatever makes a key ready need not know of it: call_key_modified and call_db_modified do. */
+ * Whatever makes a key ready need not know of it: call_key_modified and call_db_emptied do. */
 struct call_block {
     enum object_type type; /* what one of the keys has to hold: a list, sorted set or stream */
     bool on_delete;        /* call the handler too when a key goes or gets another type: for those
@@ -157,9 +164,11 @@ void call_notify(struct call *c, int event_class, const char *event, struct byte
 /* The same in another database than the session's. */
 void call_notify_db(struct call *c, int event_class, const char *event, struct bytes key,
                     uint32_t db);
-/* All keys of a database were removed or exchanged (FLUSHDB, SWAPDB): wakes WATCHers, client-side
- * caches and blocked clients of all its keys. Call before the change is made. */
-void call_db_modified(struct call *c, uint32_t db);
+/* All keys of a database are removed (FLUSHDB), or those of two databases exchanged: wakes
+ * WATCHers, client-side caches and blocked clients of their keys. Call before the change is made,
+ * and before an exchange call_wait_swap. */
+void call_db_emptied(struct call *c, uint32_t db);
+void call_dbs_swapped(struct call *c, uint32_t a, uint32_t b);
 
 /* ---- Effects. Several calls make a MULTI/EXEC group. */
 void call_effect(struct call *c, int argc, const struct bytes *argv);

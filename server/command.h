@@ -44,6 +44,8 @@ enum {
     CMD_TOUCHES_ARBITRARY_KEYS = 1 << 23, /* a tip, not a COMMAND flag */
     CMD_SYSCMD = 1 << 24,                 /* COMMAND DOCS: for the server's own use */
     CMD_SUBSCRIBER = 1 << 25,             /* not told: a RESP2 subscriber may use it */
+    CMD_AT_ONCE = 1 << 26,                /* runs inside MULTI instead of being queued */
+    CMD_EXEC = 1 << 27,                   /* EXEC: does what is queued */
 };
 
 /* ACL categories; the groups of read/write/admin/fast/slow and the like are derived from flags. */

@@ -19,6 +19,7 @@ static const struct command *const tables[] = {
     cmd_key_table,
     cmd_lcs_table,
     cmd_memory_table,
+    cmd_multi_table,
     cmd_object_table,
     cmd_pubsub_table,
     cmd_range_table,

@@ -4,6 +4,7 @@
 #include "codec/mem.h"
 #include "server/command.h"
 #include "server/loop.h"
+#include "server/multi.h"
 #include "server/pubsub.h"
 
 #include <arpa/inet.h>
@@ -200,11 +201,12 @@ void conn_describe(struct conn *conn, struct buf *out)
                       (long long)(now_ms - conn->last_io_at_ms) / 1000, flags);
     buf_append_format(
         out,
-        " db=%u sub=%zu psub=%zu ssub=%zu multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=%zu"
+        " db=%u sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=%zu argv-mem=%zu"
         " multi-mem=%lld",
         session->db, pubsub_session_count(session, PUBSUB_CHANNEL),
         pubsub_session_count(session, PUBSUB_PATTERN), pubsub_session_count(session, PUBSUB_SHARD),
-        unread, capacity - unread, argument_bytes(conn), (long long)conn->extra_memory);
+        (long long)multi_count(session), unread, capacity - unread, argument_bytes(conn),
+        (long long)conn->extra_memory);
     buf_append_format(out, " rbs=%zu rbp=%zu obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s%s",
                       (size_t)0, (size_t)0, blocks <= 1 ? output_bytes(&conn->output) : 0,
                       blocks <= 1 ? 0 : blocks - 1, conn_output_memory(conn), conn_memory(conn),

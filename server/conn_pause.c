@@ -5,6 +5,7 @@
 
 #include "server/command.h"
 #include "server/loop.h"
+#include "server/multi.h"
 
 /* Requests that will only be refused are not held: their errors come at once. */
 static bool must_wait(const struct conn *conn)
@@ -20,7 +21,7 @@ static bool must_wait(const struct conn *conn)
     if (!session->authenticated && (command->flags & CMD_NO_AUTH) == 0)
         return false;
     return conns->pause == CONNS_PAUSE_ALL ||
-           (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+           (multi_flags(session, command) & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
 }
 
 bool conn_hold(struct conn *conn)

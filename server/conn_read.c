@@ -327,6 +327,12 @@ static size_t read_socket(struct conn *conn, uint8_t *place, size_t room)
     return 0;
 }
 
+/* What waits in a transaction has not been run either. */
+static bool is_over_limit(const struct conn *conn, size_t unread)
+{
+    return unread + (size_t)conn->extra_memory > conn->conns->config->client_query_buffer_limit;
+}
+
 static void close_for_query_limit(struct conn *conn, const struct input *input)
 {
     size_t len = input->end - input->start;
@@ -396,7 +402,7 @@ static void read_into_query(struct conn *conn)
         return;
     conn->query_end += count;
     struct input input = {.data = conn->query, .start = conn->query_start, .end = conn->query_end};
-    if (conn_unread(conn) > conn->conns->config->client_query_buffer_limit) {
+    if (is_over_limit(conn, conn_unread(conn))) {
         close_for_query_limit(conn, &input);
         return;
     }
@@ -418,7 +424,7 @@ static void read_into_shared(struct conn *conn)
     if (count == 0)
         return;
     struct input input = {.data = conns->shared, .start = 0, .end = unread + count};
-    if (input.end > conns->config->client_query_buffer_limit) {
+    if (is_over_limit(conn, input.end)) {
         close_for_query_limit(conn, &input);
         return;
     }

@@ -17,11 +17,13 @@
 #include "codec/number.h"
 #include "server/blocking.h"
 #include "server/config.h"
+#include "server/multi.h"
 #include "server/output.h"
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/services.h"
 #include "server/stats.h"
+#include "server/watch.h"
 #include "storage/cut.h"
 #include "storage/journal.h"
 #include "storage/store.h"
@@ -49,6 +51,7 @@ struct exec *exec_create(struct services *services)
     exec->stats = services->stats;
     exec->pushes = services->pushes;
     exec_configure(exec);
+    exec->watches = watches_create();
     ticks_scale_init(&exec->scale);
     exec_refresh_time(exec);
     exec_block_open(exec);
@@ -63,6 +66,7 @@ void exec_destroy(struct exec *exec)
     exec_block_close(exec);
     buf_deinit(&exec->effects);
     buf_deinit(&exec->event_channel);
+    watches_destroy(exec->watches);
     mem_free(exec);
 }
 
@@ -97,6 +101,11 @@ void exec_refresh_time(struct exec *exec)
     exec->time_stale = false;
 }
 
+struct watches *exec_watches(struct exec *exec)
+{
+    return exec->watches;
+}
+
 int64_t exec_now_ms(struct exec *exec)
 {
     return exec->now_ms;
@@ -122,6 +131,7 @@ void session_deinit(struct exec *exec, struct session *session)
 {
     exec_cancel(exec, session);
     pubsub_forget(exec->services->pubsub, session);
+    multi_end(exec->watches, session);
     mem_free(session->name);
     mem_free(session->lib_name);
     mem_free(session->lib_version);
@@ -261,6 +271,8 @@ static size_t request_bytes(const struct pending *p)
     size_t bytes = 64;
     for (int i = 0; i < p->argc; i++)
         bytes += p->argv[i].len;
+    if ((p->command->flags & CMD_EXEC) != 0)
+        bytes += p->session->transaction->bytes;
     return bytes;
 }
 
@@ -297,7 +309,7 @@ void exec_reply_not_resident(struct call *c, enum exec_residency there)
         return;
     }
     c->exec->counters.io_errors++;
-    reply_error_id(c->reply, ERROR_IO);
+    exec_reply_refused(c->exec, c->session, c->command, reply_error_text(ERROR_IO));
 }
 
 static void count_command(struct call *c, uint64_t duration_ns)
@@ -360,6 +372,7 @@ static enum exec_result run_phases(struct call *c)
     exec_forget_keys(c);
     exec_stage_effects(c);
     pushes_end(exec->pushes, c->session->write_offset);
+    store_hold_cuts(exec->store, false);
     exec->unit = NULL;
     if (c->blocks)
         return exec_block(c);
@@ -453,6 +466,18 @@ static void resume(void *arg)
 /* ---- A request --------------------------------------------------------------------------------
  */
 
+/* MULTI is on: the request waits for EXEC. */
+static void queue(struct exec *exec, struct session *session, const struct command *command,
+                  const struct bytes *argv, int argc, struct bytes raw)
+{
+    if (multi_queue(session, ks_db_count(exec->ks), command, argv, argc, raw)) {
+        reply_simple(&session->reply, "QUEUED");
+        return;
+    }
+    exec_reply_refused(exec, session, command, reply_error_text(ERROR_OOM));
+    exec_count_rejected(exec, command, session);
+}
+
 enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
                           int argc, struct bytes raw)
 {
@@ -468,9 +493,14 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     session->last_command = command;
     if (!exec_pass_gates(exec, session, command))
         return EXEC_DONE;
+    if ((session->flags & SESSION_MULTI) != 0 && (command->flags & CMD_AT_ONCE) == 0) {
+        queue(exec, session, command, argv, argc, raw);
+        return EXEC_DONE;
+    }
     struct call call;
     exec_init_call(&call, exec, session, command, argv, argc, raw);
-    if ((command->flags & CMD_WRITE) != 0 && session->conn != NULL && !admit_write(&call))
+    if ((multi_flags(session, command) & CMD_WRITE) != 0 && session->conn != NULL &&
+        !admit_write(&call))
         return suspend(&call);
     enum exec_result result = run_phases(&call);
     if (result == EXEC_SUSPENDED && call.pending->wait.outstanding != 0)

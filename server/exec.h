@@ -17,6 +17,7 @@
 struct exec;
 struct keyref;
 struct services;
+struct watches;
 
 enum exec_result {
     EXEC_DONE,      /* replied; the request's bytes are no longer needed */
@@ -51,6 +52,9 @@ void exec_cancel(struct exec *exec, struct session *session);
 /* CLIENT UNBLOCK: ends a blocked session's wait (SESSION_BLOCKED), at once or at the tick's end, as
  * if its time were over or with an error. False: it does not wait so. A conns_unblock_fn. */
 bool exec_unblock(void *exec, struct session *session, bool with_error);
+
+/* What is watched (watch.h). */
+struct watches *exec_watches(struct exec *exec);
 
 /* Time as of the running command. */
 int64_t exec_now_ms(struct exec *exec);  /* wall clock */

@@ -22,6 +22,7 @@ void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
     struct bytes argv[2] = {bytes_text("DEL"), ref->key};
     exec_stage_command(exec, db, 2, argv);
     exec->counters.expired_keys++;
+    exec_watch_expired(exec, db, ref);
     blocking_signal(exec->blocking, db, ref->key);
     ks_delete(exec->ks, ref);
     exec_notify(exec, NOTIFY_EXPIRED, "expired", ref->key, db);
@@ -265,6 +266,7 @@ uint64_t call_random_position(struct call *c)
 
 void call_key_modified(struct call *c, const struct keyref *key)
 {
+    exec_watch_modified(c, key);
     struct exec *exec = c->exec;
     if (__builtin_expect(blocking_is_idle(exec->blocking), 1))
         return;
@@ -272,9 +274,18 @@ void call_key_modified(struct call *c, const struct keyref *key)
     blocking_signal(exec->blocking, db, key->key);
 }
 
-void call_db_modified(struct call *c, uint32_t db)
+void call_db_emptied(struct call *c, uint32_t db)
 {
+    exec_watch_db_emptied(c, db);
     blocking_signal_db(c->exec->blocking, db);
+}
+
+void call_dbs_swapped(struct call *c, uint32_t a, uint32_t b)
+{
+    exec_watch_db_replaced(c, a, b);
+    exec_watch_db_replaced(c, b, a);
+    blocking_signal_db(c->exec->blocking, a);
+    blocking_signal_db(c->exec->blocking, b);
 }
 
 void call_notify(struct call *c, int event_class, const char *event, struct bytes key)

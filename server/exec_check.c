@@ -2,6 +2,7 @@
  */
 #include "server/exec_internal.h"
 
+#include "server/multi.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "storage/journal.h"
@@ -19,6 +20,27 @@ void exec_count_rejected(struct exec *exec, const struct command *command,
         stats_count_error(exec->stats, session->reply.error_code);
         exec->stats->error_replies++;
     }
+}
+
+void exec_reply_refused(struct exec *exec, struct session *session, const struct command *command,
+                        const char *text)
+{
+    if ((command->flags & CMD_EXEC) == 0) {
+        multi_spoil(session);
+        reply_error(&session->reply, text);
+        return;
+    }
+    multi_end(exec->watches, session);
+    if (strncmp(text, "ERR ", 4) == 0)
+        text += 4;
+    reply_error_format(&session->reply, "EXECABORT Transaction discarded because of: %s", text);
+}
+
+static void refuse(struct exec *exec, struct session *session, const struct command *command,
+                   const char *text)
+{
+    exec_reply_refused(exec, session, command, text);
+    exec_count_rejected(exec, command, session);
 }
 
 /* ---- Phases 1 and 2 ---------------------------------------------------------------------------
@@ -61,14 +83,17 @@ const struct command *exec_find_command(struct exec *exec, struct session *sessi
     const struct command *container = NULL;
     const struct command *command = command_find(exec->commands, argv, argc, &container);
     if (command == NULL) {
+        multi_spoil(session);
         reply_unknown(session, argv, argc, container);
         exec_count_rejected(exec, container, session);
         return NULL;
     }
     if (!command_takes(command, argc)) {
         session->last_command = command;
-        reply_error_arity(&session->reply, command->name);
-        exec_count_rejected(exec, command, session);
+        char text[128];
+        (void)snprintf(text, sizeof(text), "ERR wrong number of arguments for '%s' command",
+                       command->name);
+        refuse(exec, session, command, text);
         return NULL;
     }
     return command;
@@ -82,33 +107,39 @@ static bool refuse_unauthenticated(const struct session *session, const struct c
     return !session->authenticated && (command->flags & CMD_NO_AUTH) == 0 && session->conn != NULL;
 }
 
-/* Replies and returns false if the command may not run now. */
-static bool pass_gates(struct exec *exec, struct session *session, const struct command *command)
-{
-    struct err err;
-    if (refuse_unauthenticated(session, command)) {
-        reply_error_id(&session->reply, ERROR_NOAUTH);
-    } else if (exec->loading && (command->flags & CMD_LOADING) == 0) {
-        reply_error_id(&session->reply, ERROR_LOADING);
-    } else if ((command->flags & CMD_WRITE) != 0 && journal_failed(exec->journal, &err)) {
-        reply_error_format(&session->reply, "MISCONF Errors writing to the journal: %s",
-                           err.message);
-    } else if ((session->flags & SESSION_PUBSUB) != 0 && session->reply.resp == 2 &&
-               (command->flags & CMD_SUBSCRIBER) == 0) {
-        reply_error_format(&session->reply,
-                           "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING "
-                           "/ QUIT / RESET are allowed in this context",
-                           command->name);
-    } else {
-        return true;
-    }
-    exec_count_rejected(exec, command, session);
-    return false;
-}
-
 bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command)
 {
     if ((session->flags & SESSION_REPLAY) != 0)
         return true; /* what it loads is what the others wait for */
-    return pass_gates(exec, session, command);
+    struct err err;
+    if (refuse_unauthenticated(session, command)) {
+        refuse(exec, session, command, reply_error_text(ERROR_NOAUTH));
+        return false;
+    }
+    if ((session->flags & SESSION_MULTI) != 0 && (command->flags & CMD_NO_MULTI) != 0) {
+        refuse(exec, session, command, "ERR Command not allowed inside a transaction");
+        return false;
+    }
+    if (exec->loading && (multi_flags_throughout(session, command) & CMD_LOADING) == 0) {
+        refuse(exec, session, command, reply_error_text(ERROR_LOADING));
+        return false;
+    }
+    if ((multi_flags(session, command) & CMD_WRITE) != 0 && journal_failed(exec->journal, &err)) {
+        char text[sizeof(err.message) + 64];
+        (void)snprintf(text, sizeof(text), "MISCONF Errors writing to the journal: %s",
+                       err.message);
+        refuse(exec, session, command, text);
+        return false;
+    }
+    if ((session->flags & SESSION_PUBSUB) != 0 && session->reply.resp == 2 &&
+        (command->flags & CMD_SUBSCRIBER) == 0) {
+        char text[192];
+        (void)snprintf(text, sizeof(text),
+                       "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                       "QUIT / RESET are allowed in this context",
+                       command->name);
+        refuse(exec, session, command, text);
+        return false;
+    }
+    return true;
 }

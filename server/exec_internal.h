@@ -110,6 +110,7 @@ struct exec {
     struct buf event_channel; /* scratch of notify_publish */
 
     struct ahead ahead;
+    struct watches *watches; /* owned */
 
     struct exec_stats counters;
 };
@@ -120,6 +121,9 @@ const struct command *exec_find_command(struct exec *exec, struct session *sessi
                                         const struct bytes *argv, int argc);
 /* Phase 3. False: the command may not run now, which was replied. */
 bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command);
+/* Replies why a request is refused. A transaction is spoiled by that; EXEC ends it and says so. */
+void exec_reply_refused(struct exec *exec, struct session *session, const struct command *command,
+                        const char *text);
 void exec_count_rejected(struct exec *exec, const struct command *command,
                          const struct session *session);
 
@@ -152,6 +156,11 @@ void exec_notify(struct exec *exec, int event_class, const char *event, struct b
                  uint32_t db);
 /* Has the keyspace tell what the classes n and T want to know, if they are on. */
 void exec_watch_keyspace(struct exec *exec);
+/* exec_watch.c */
+void exec_watch_modified(struct call *c, const struct keyref *ref);
+void exec_watch_expired(struct exec *exec, uint32_t db, const struct keyref *ref);
+void exec_watch_db_emptied(struct call *c, uint32_t db);
+void exec_watch_db_replaced(struct call *c, uint32_t db, uint32_t by);
 
 /* exec_ahead.c */
 /* A request has to wait for loads: asks also for what those behind it in the pipeline will need. */

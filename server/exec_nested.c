@@ -3,10 +3,17 @@
 #include "server/exec_internal.h"
 
 #include "codec/check.h"
+#include "storage/store.h"
 
 #define NESTING_MAX 4 /* EXEC, a script, its call: far below what a stack bears */
 
 /* ---- Loading beforehand. */
+
+static void note_wanted(struct call *outer, enum exec_residency there)
+{
+    if (there > outer->wanted)
+        outer->wanted = there;
+}
 
 void call_want(struct call *outer, uint32_t db, const struct command *command,
                const struct bytes *argv, int argc)
@@ -14,18 +21,29 @@ void call_want(struct call *outer, uint32_t db, const struct command *command,
     struct call c;
     exec_init_call(&c, outer->exec, outer->session, command, argv, argc, bytes_make(NULL, 0));
     c.db = ks_db(outer->ks, db);
+    c.pending = NULL;
     exec_find_keys(&c);
     enum exec_residency there = exec_make_resident(&c, exec_may_wait(outer) ? outer : NULL);
     exec_forget_keys(&c);
     if (there == EXEC_TOO_LARGE)
         there = EXEC_RESIDENT; /* that command will say so */
-    if (there > outer->wanted)
-        outer->wanted = there;
+    note_wanted(outer, there);
 }
 
-bool call_wanted(struct call *outer, bool *unreadable)
+void call_want_key(struct call *outer, uint32_t db, struct bytes key)
 {
-    *unreadable = outer->wanted == EXEC_UNREADABLE;
+    struct call c;
+    exec_init_call(&c, outer->exec, outer->session, outer->command, NULL, 0, bytes_make(NULL, 0));
+    ks_ref(outer->ks, ks_db(outer->ks, db), key, &c.keys[0]);
+    c.keys[0].flags = KEY_LOAD_META;
+    c.key_count = 1;
+    note_wanted(outer, exec_make_resident(&c, exec_may_wait(outer) ? outer : NULL));
+}
+
+bool call_wanted(struct call *outer)
+{
+    if (outer->wanted == EXEC_UNREADABLE)
+        exec_reply_not_resident(outer, EXEC_UNREADABLE);
     outer->waiting = outer->wanted == EXEC_MISSING;
     return outer->wanted == EXEC_RESIDENT;
 }
@@ -42,7 +60,9 @@ void exec_run_nested(struct call *outer, struct session *session, const struct c
     exec_init_call(&c, exec, session, command, argv, argc, raw);
     c.outer = outer;
     c.pending = NULL; /* the session's, if it has one, is the outer call's */
+    c.has_random_position = false;
     session->reply.failed = false;
+    store_hold_cuts(exec->store, true);
     exec->nesting++;
     exec_find_keys(&c);
     enum exec_residency there = exec_make_resident(&c, NULL);

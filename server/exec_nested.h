@@ -48,10 +48,11 @@ void exec_run_nested(struct call *outer, struct session *session, const struct c
  * request in database `db` will need. Call it for all of them, then ask call_wanted. */
 void call_want(struct call *outer, uint32_t db, const struct command *command,
                const struct bytes *argv, int argc);
-/* True: all that call_want asked for is in RAM, and stays there until the handler returns. False:
- * return at once without a reply (the handler is called anew), or, if `*unreadable` was set, say
- * that something could not be read (ERROR_IO) and give up. */
-bool call_wanted(struct call *outer, bool *unreadable);
+/* The same for a key whose existence and expiry are all that is needed. */
+void call_want_key(struct call *outer, uint32_t db, struct bytes key);
+/* True: all that call_want asked for is in RAM. False: the handler must return at once; it is
+ * called anew, or an error was replied. */
+bool call_wanted(struct call *outer);
 
 /* Whether a unit is open: no cut may begin, no tick may end. */
 bool exec_in_unit(const struct exec *exec);

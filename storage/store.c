@@ -34,6 +34,7 @@ struct store {
     struct scans *scans;
     struct reap *reap;
     uint32_t memory_pressure; /* as of the last tick, 0..1000 */
+    bool cuts_held;           /* store_hold_cuts */
 };
 
 /* ---- Reclaiming memory ------------------------------------------------------------------------
@@ -397,9 +398,15 @@ uint32_t store_pressure(const struct store *store)
     return dirty > store->memory_pressure ? dirty : store->memory_pressure;
 }
 
+void store_hold_cuts(struct store *store, bool hold)
+{
+    store->cuts_held = hold;
+}
+
 bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
 {
     struct keyspace *ks = store->ks;
+    CHECK(!store->cuts_held); /* I4 */
     ks->now_ms = now_ms;
     ks->clock.seconds = (uint32_t)(mono_ms / 1000);
     store_drain(store);
@@ -413,17 +420,19 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     return more;
 }
 
-/* A cut claims that RocksDB has everything up to the journal's end. */
-static enum status refuse_while_replaying(const struct store *store, struct err *err)
+/* A cut claims that RocksDB has everything up to the journal's end, and nothing else. */
+static enum status may_cut(const struct store *store, struct err *err)
 {
-    if (store->replay == NULL)
-        return ST_OK;
-    return err_set(err, ST_AGAIN, "the journal is still being replayed");
+    if (store->replay != NULL)
+        return err_set(err, ST_AGAIN, "the journal is still being replayed");
+    if (store->cuts_held)
+        return err_set(err, ST_AGAIN, "a transaction or script is running"); /* I4 */
+    return ST_OK;
 }
 
 enum status store_cut_now(struct store *store, bool flush, struct err *err)
 {
-    enum status st = refuse_while_replaying(store, err);
+    enum status st = may_cut(store, err);
     return st == ST_OK ? cut_run(store->cut, flush, err) : st;
 }
 

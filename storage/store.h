@@ -78,6 +78,10 @@ uint64_t store_replay_left(const struct store *store);
 /* Once per loop tick: completions, cuts, eviction, expiry. True when there is more to do at once.
  */
 bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms);
+/* While it is held no cut begins (I4): a unit of several commands is running, and the journal does
+ * not have its effects yet. No tick may come meanwhile; store_cut_now and store_evict_all are
+ * ST_AGAIN. */
+void store_hold_cuts(struct store *store, bool hold);
 /* How hard writers must be slowed, for dirty data over their limit or a hot tier over its bound: 0
  * (not at all) to 1000. */
 uint32_t store_pressure(const struct store *store);

@@ -5,6 +5,8 @@
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/config.h"
+#include "server/exec.h"
+#include "server/multi.h"
 #include "server/pubsub.h"
 #include "server/services.h"
 #include "server/stats.h"
@@ -199,6 +201,7 @@ static void cmd_reset(struct call *c)
         reply_error(c->reply, "ERR can only reset normal client connections");
         return;
     }
+    multi_end(exec_watches(c->exec), session);
     pubsub_forget(c->services->pubsub, session);
     session->db = 0;
     session->authenticated = needs_no_password(c);
@@ -269,7 +272,7 @@ const struct command cmd_conn_table[] = {
     {.name = "quit",
      .handler = cmd_quit,
      .arity = -1,
-     .flags = FLAGS_BEFORE_AUTH | CMD_SUBSCRIBER,
+     .flags = FLAGS_BEFORE_AUTH | CMD_SUBSCRIBER | CMD_AT_ONCE,
      .acl = ACL_CONNECTION,
      .group = "connection",
      .since = "1.0.0",
@@ -280,7 +283,7 @@ const struct command cmd_conn_table[] = {
     {.name = "reset",
      .handler = cmd_reset,
      .arity = 1,
-     .flags = FLAGS_BEFORE_AUTH | CMD_SUBSCRIBER,
+     .flags = FLAGS_BEFORE_AUTH | CMD_SUBSCRIBER | CMD_AT_ONCE,
      .acl = ACL_CONNECTION,
      .group = "connection",
      .since = "6.2.0",

@@ -34,7 +34,7 @@ static uint64_t flush_db(struct call *c, uint32_t number)
     uint64_t keys = db_size(db);
     if (keys == 0 && db->unresolved == 0)
         return 0;
-    call_db_modified(c, number);
+    call_db_emptied(c, number);
     ks_flush_db(c->ks, number);
     return keys;
 }
@@ -84,8 +84,9 @@ static void cmd_swapdb(struct call *c)
         return;
     }
     if (a != b) {
-        call_db_modified(c, (uint32_t)a);
-        call_db_modified(c, (uint32_t)b);
+        if (!call_wait_swap(c, (uint32_t)a, (uint32_t)b))
+            return;
+        call_dbs_swapped(c, (uint32_t)a, (uint32_t)b);
         ks_swap_db(c->ks, (uint32_t)a, (uint32_t)b);
     }
     call_changed(c, 1);

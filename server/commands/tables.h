@@ -21,6 +21,7 @@ extern const struct command cmd_hyperloglog_table[]; /* PFADD and the like */
 extern const struct command cmd_key_table[]; /* keys of any type */
 extern const struct command cmd_lcs_table[]; /* LCS */
 extern const struct command cmd_memory_table[]; /* MEMORY */
+extern const struct command cmd_multi_table[]; /* MULTI, EXEC, WATCH and the like */
 extern const struct command cmd_object_table[]; /* OBJECT */
 extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
 extern const struct command cmd_range_table[]; /* parts of strings */
