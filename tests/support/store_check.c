@@ -117,6 +117,7 @@ struct disk_check {
     size_t object_count;
     uint64_t keys[MODEL_DBS];
     uint64_t expires[MODEL_DBS];
+    bool found[MODEL_DBS][MODEL_KEYS];
 };
 
 static uint32_t db_number(const struct meta_state *state, uint32_t id)
@@ -192,6 +193,7 @@ static void check_record(struct disk_check *check, uint32_t db, struct bytes nam
     assert_ok(record_header_decode(value, &header, &payload), NULL);
     assert_int_equal(header.has_expire, expected->expire_at_ms != MODEL_NO_EXPIRE);
     check->keys[db]++;
+    check->found[db][key] = true;
     if (header.has_expire) {
         check->expires[db]++;
         assert_int_equal(header.expire_at_ms, expected->expire_at_ms);
@@ -201,6 +203,15 @@ static void check_record(struct disk_check *check, uint32_t db, struct bytes nam
         check_large(check, payload, buf_bytes(&expected->value));
     else
         assert_bytes(payload, buf_bytes(&expected->value));
+}
+
+static void print_missing(const struct disk_check *check)
+{
+    for (uint32_t db = 0; db < MODEL_DBS; db++)
+        for (uint32_t key = 0; key < MODEL_KEYS; key++)
+            if (check->model->dbs[db][key].live && !check->found[db][key])
+                print_error("database %u lacks %s on disk\n", db,
+                            (const char *)store_model_key_name(key).data);
 }
 
 static void check_records(struct disk_check *check, bool reaped)
@@ -220,6 +231,7 @@ static void check_records(struct disk_check *check, bool reaped)
     }
     assert_ok(cold_iter_status(iter, NULL), NULL);
     cold_iter_destroy(iter);
+    print_missing(check);
     for (uint32_t db = 0; db < MODEL_DBS; db++) {
         assert_int_equal(check->keys[db], store_model_size(check->model, db));
         if (check->state.db_count == 0)

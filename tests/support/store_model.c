@@ -53,6 +53,8 @@ bool store_model_allows(const struct store_model *model, const struct op *op)
         return key->live;
     case OP_WRITE:
         return op->len != 0 && (size_t)op->at + op->len <= MODEL_VALUE_BYTES;
+    case OP_GROW:
+        return op->at <= MODEL_VALUE_BYTES;
     case OP_RENAME:
     case OP_COPY:
         return key->live && !same;
@@ -60,15 +62,20 @@ bool store_model_allows(const struct store_model *model, const struct op *op)
     return false;
 }
 
+static void grow_value(struct store_model_key *key, size_t len)
+{
+    if (key->value.len >= len)
+        return;
+    size_t added = len - key->value.len;
+    memset(buf_reserve(&key->value, added), 0, added);
+    key->value.len += added;
+}
+
 static void write_value(struct store_model_key *key, const struct op *op)
 {
     struct buf data = {0};
     store_model_value(op, &data);
-    if (key->value.len < op->at + data.len) {
-        size_t added = op->at + data.len - key->value.len;
-        memset(buf_reserve(&key->value, added), 0, added);
-        key->value.len += added;
-    }
+    grow_value(key, op->at + data.len);
     memcpy(key->value.data + op->at, data.data, data.len);
     buf_deinit(&data);
 }
@@ -99,6 +106,10 @@ void store_model_apply(struct store_model *model, const struct op *op)
     case OP_WRITE:
         key->live = true;
         write_value(key, op);
+        break;
+    case OP_GROW:
+        key->live = true;
+        grow_value(key, op->at);
         break;
     case OP_DELETE:
         clear_key(key);

@@ -26,6 +26,7 @@ enum op_kind {
     OP_SET,        /* key, seed, len; clears the expiry */
     OP_SET_NUMBER, /* key, seed: in place */
     OP_WRITE,      /* key, seed, len, at: in place, zeros before */
+    OP_GROW,       /* key, at: to this length, with zeros */
     OP_DELETE,
     OP_EXPIRE, /* key, when_ms; MODEL_NO_EXPIRE clears */
     OP_RENAME, /* key to key2 of db2 */
@@ -52,6 +53,18 @@ bool store_model_allows(const struct store_model *model, const struct op *op);
 void store_model_apply(struct store_model *model, const struct op *op);
 uint64_t store_model_size(const struct store_model *model, uint32_t db);
 uint64_t store_model_expires(const struct store_model *model, uint32_t db);
+
+/* What operations are like. */
+struct store_model_habits {
+    uint32_t key_count;  /* of MODEL_KEYS, in use; few make for many encounters */
+    uint32_t flush_odds; /* one in so many empties a database, one exchanges two */
+    bool mostly_large;
+    bool mostly_expires;
+};
+/* One that may make no sense. */
+struct op store_model_choose(const struct store_model *model,
+                             const struct store_model_habits *habits, int64_t now_ms,
+                             uint64_t *random);
 
 /* The bytes that OP_SET and OP_WRITE write; OP_SET_NUMBER sets op->seed as a number. */
 void store_model_value(const struct op *op, struct buf *out);

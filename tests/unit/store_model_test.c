@@ -20,12 +20,14 @@
 #include "tests/support/harness.h"
 #include "tests/support/store_check.h"
 #include "tests/support/store_model.h"
+#include "tests/support/store_scanner.h"
 
-#define RUNS           3
+#define RUNS           6
 #define STEPS          5000
 #define REOPEN_STEPS   1250
 #define READERS        12
 #define SCANNERS       3
+#define CLIENTS        6
 #define WAIT_MS_MAX    20000
 #define JOURNAL_RECORD 8 /* bytes: the number of the operation */
 
@@ -42,17 +44,14 @@ struct reader {
     struct load_wait wait;
 };
 
-/* A scan under way, and what must come out of it. */
-struct scanner {
+/* A request that changes keys, run as the server does: from the callback of its loads. */
+struct client {
     struct run *run;
-    struct scan *scan;
-    bool complete;
-    bool off; /* the database was emptied or exchanged: anything goes */
-    uint32_t db;
-    uint64_t cursor;
-    uint8_t present[MODEL_KEYS]; /* when it began */
-    uint8_t moved[MODEL_KEYS];   /* came or went since */
-    uint8_t touched[MODEL_KEYS];
+    bool active;
+    bool ready;
+    bool blind;
+    struct op op;
+    struct load_wait wait;
 };
 
 struct run {
@@ -71,7 +70,11 @@ struct run {
     uint64_t cut_count;   /* seen */
     int64_t now_ms, mono_ms;
     struct reader readers[READERS];
-    struct scanner scanners[SCANNERS];
+    struct client clients[CLIENTS];
+    struct store_model_habits habits;
+    bool refuses;       /* expired keys are kept, as while the journal is failed */
+    uint32_t cold_odds; /* under always_cold: one in so many operations demotes everything */
+    struct store_scanner scanners[SCANNERS];
 };
 
 static uint32_t below(struct run *run, uint32_t limit)
@@ -124,6 +127,8 @@ static void write_object(struct run *run, struct keyref *ref, const struct op *o
         o = ks_resize_inline(ks, ref, end < 20 ? 20 : end);
     if (op->kind == OP_SET_NUMBER) {
         string_set_integer(o, op->seed);
+    } else if (op->kind == OP_GROW) {
+        string_grow(o, ks_string_rules(ks), op->at);
     } else {
         store_model_value(op, &data);
         string_write(o, ks_string_rules(ks), op->at, buf_bytes(&data));
@@ -156,6 +161,7 @@ static void execute(struct run *run, const struct op *op, uint32_t flags)
         break;
     case OP_SET_NUMBER:
     case OP_WRITE:
+    case OP_GROW:
         write_object(run, &ref, op);
         break;
     case OP_DELETE:
@@ -179,28 +185,6 @@ static void execute(struct run *run, const struct op *op, uint32_t flags)
     }
 }
 
-static void note_scanned(struct run *run, uint32_t db, uint32_t key)
-{
-    for (uint32_t i = 0; i < SCANNERS; i++) {
-        struct scanner *scanner = &run->scanners[i];
-        if (scanner->scan == NULL || scanner->db != db)
-            continue;
-        scanner->touched[key] = 1;
-        if (run->model.dbs[db][key].live != scanner->present[key])
-            scanner->moved[key] = 1;
-    }
-}
-
-static void note_scanners(struct run *run, const struct op *op)
-{
-    bool whole = op->kind == OP_FLUSH || op->kind == OP_SWAP;
-    for (uint32_t i = 0; i < SCANNERS; i++)
-        if (whole && (run->scanners[i].db == op->db || run->scanners[i].db == op->db2))
-            run->scanners[i].off = true;
-    note_scanned(run, op->db, op->key);
-    note_scanned(run, op->db2, op->key2);
-}
-
 /* Store, journal, model: what one command does. */
 static void perform(struct run *run, struct op op, uint32_t flags)
 {
@@ -217,7 +201,8 @@ static void perform(struct run *run, struct op op, uint32_t flags)
     op.offset = journal_end(journal);
     run->ops[run->op_count++] = op;
     store_model_apply(&run->model, &op);
-    note_scanners(run, &op);
+    for (uint32_t i = 0; i < SCANNERS; i++)
+        store_scanner_note(&run->scanners[i], &op);
 }
 
 static void expired(void *arg, uint32_t number, struct keyref *ref)
@@ -230,7 +215,8 @@ static void expired(void *arg, uint32_t number, struct keyref *ref)
     assert_true(expected->expire_at_ms != MODEL_NO_EXPIRE);
     assert_true(expected->expire_at_ms <= run->ks->now_ms);
     assert_int_equal(ks_find(run->ks, ref)->expire_at_ms, expected->expire_at_ms);
-    perform(run, (struct op){.kind = OP_DELETE, .db = number, .key = key}, 0);
+    if (!run->refuses)
+        perform(run, (struct op){.kind = OP_DELETE, .db = number, .key = key}, 0);
 }
 
 /* ---- Residency. */
@@ -293,20 +279,25 @@ static bool needs_target(const struct op *op, bool blind)
     return (op->kind == OP_RENAME || op->kind == OP_COPY) && !blind;
 }
 
-/* Makes the keys of the operation resident as a client's request would: asks, waits, and asks
- * again, until nothing is missing. `wait` is to be released after the operation. */
-static void make_resident(struct run *run, const struct op *op, bool blind, struct load_wait *wait)
+/* One look at what an operation lacks; true when it may run. */
+static bool want_op(struct run *run, const struct op *op, bool blind, struct load_wait *wait)
 {
     uint64_t from = 0;
     uint64_t to = 0;
     if (!needed_bytes(op, &from, &to))
         from = to = 0;
-    bool missing = true;
-    for (uint32_t tries = 0; missing; tries++) {
+    bool there = !needs_key(op, blind) || want_key(run, wait, op->db, op->key, from, to);
+    if (needs_target(op, blind))
+        there = want_key(run, wait, op->db2, op->key2, 0, 0) && there;
+    return there;
+}
+
+/* Makes the keys of the operation resident as a client's request would: asks, waits, and asks
+ * again, until nothing is missing. `wait` is to be released after the operation. */
+static void make_resident(struct run *run, const struct op *op, bool blind, struct load_wait *wait)
+{
+    for (uint32_t tries = 0; !want_op(run, op, blind, wait); tries++) {
         assert_true(tries < 100);
-        missing = needs_key(op, blind) && !want_key(run, wait, op->db, op->key, from, to);
-        if (needs_target(op, blind))
-            missing = !want_key(run, wait, op->db2, op->key2, 0, 0) || missing;
         drain_until_zero(run, &wait->outstanding);
         assert_false(wait->failed);
     }
@@ -324,67 +315,11 @@ static void read_now(struct run *run, const struct op *op, bool blind)
         read_key_now(run, op->db2, op->key2, 0, 0);
 }
 
-/* ---- Choosing operations. */
-
-static uint32_t choose_len(struct run *run)
-{
-    switch (below(run, 16)) {
-    case 0:
-        return below(run, 9000);
-    case 1:
-        return 4000 + below(run, 500);
-    case 2:
-    case 3:
-        return below(run, 500);
-    default:
-        return below(run, 60);
-    }
-}
-
-static enum op_kind choose_kind(struct run *run)
-{
-    static const uint8_t kinds[] = {
-        OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET_NUMBER, OP_WRITE,
-        OP_WRITE,  OP_WRITE,  OP_WRITE,  OP_DELETE, OP_DELETE, OP_DELETE,     OP_EXPIRE,
-        OP_EXPIRE, OP_EXPIRE, OP_RENAME, OP_RENAME, OP_COPY,
-    };
-    if (below(run, 400) == 0)
-        return OP_FLUSH;
-    if (below(run, 300) == 0)
-        return OP_SWAP;
-    return (enum op_kind)kinds[below(run, sizeof(kinds))];
-}
-
-static int64_t choose_deadline(struct run *run)
-{
-    switch (below(run, 8)) {
-    case 0:
-    case 1:
-        return MODEL_NO_EXPIRE;
-    case 2:
-        return run->now_ms + 60000 + below(run, 100000);
-    case 3:
-        return run->now_ms + below(run, 20000);
-    default:
-        return run->now_ms + below(run, 3000);
-    }
-}
+/* ---- Requests. */
 
 static struct op choose_op(struct run *run)
 {
-    struct op op = {.kind = choose_kind(run),
-                    .db = below(run, MODEL_DBS),
-                    .db2 = below(run, MODEL_DBS),
-                    .key = below(run, MODEL_KEYS),
-                    .key2 = below(run, MODEL_KEYS),
-                    .seed = (uint32_t)store_model_random(&run->random),
-                    .len = choose_len(run),
-                    .when_ms = choose_deadline(run)};
-    if (op.kind == OP_WRITE) {
-        uint32_t len = (uint32_t)run->model.dbs[op.db][op.key].value.len;
-        op.at = below(run, 3) == 0 ? len : below(run, len + 200);
-    }
-    return op;
+    return store_model_choose(&run->model, &run->habits, run->now_ms, &run->random);
 }
 
 static bool is_allowed(const struct run *run, const struct op *op)
@@ -393,6 +328,60 @@ static bool is_allowed(const struct run *run, const struct op *op)
         return false;
     return op->kind != OP_SET_NUMBER ||
            run->model.dbs[op->db][op->key].value.len <= run->options.large_object_bytes;
+}
+
+static void demote_all(struct run *run)
+{
+    struct err err;
+    if (run->options.always_cold && below(run, run->cold_odds) == 0)
+        assert_ok(store_evict_all(run->store, &err), &err);
+}
+
+static void step_client(struct client *client)
+{
+    struct run *run = client->run;
+    client->ready = false;
+    assert_false(client->wait.failed);
+    if (is_allowed(run, &client->op)) {
+        if (!want_op(run, &client->op, client->blind, &client->wait)) {
+            client->ready = client->wait.outstanding == 0;
+            return;
+        }
+        perform(run, client->op, client->blind ? KEYREF_BLIND : 0);
+        demote_all(run);
+    }
+    load_wait_release(store_loader(run->store), &client->wait);
+    client->active = false;
+}
+
+static void client_ready(void *arg)
+{
+    struct client *client = arg;
+    client->ready = true;
+    if (below(client->run, 4) != 0)
+        step_client(client);
+}
+
+static void start_client(struct run *run)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        struct client *client = &run->clients[i];
+        if (client->active)
+            continue;
+        *client = (struct client){
+            .run = run, .active = true, .op = choose_op(run), .blind = below(run, 2) == 0};
+        client->wait.ready = client_ready;
+        client->wait.arg = client;
+        step_client(client);
+        return;
+    }
+}
+
+static void step_clients(struct run *run)
+{
+    for (uint32_t i = 0; i < CLIENTS; i++)
+        if (run->clients[i].active && run->clients[i].ready)
+            step_client(&run->clients[i]);
 }
 
 static void do_op(struct run *run)
@@ -410,6 +399,7 @@ static void do_op(struct run *run)
     if (is_allowed(run, &op))
         perform(run, op, blind ? KEYREF_BLIND : 0);
     load_wait_release(store_loader(run->store), &wait);
+    demote_all(run);
 }
 
 /* ---- Readers. */
@@ -482,75 +472,20 @@ static void step_readers(struct run *run)
 
 /* ---- Scans. */
 
-static void scan_done(void *arg, struct scan *scan)
-{
-    struct scanner *scanner = arg;
-    assert_ptr_equal(scanner->scan, scan);
-    scanner->complete = true;
-}
-
 static void start_scanner(struct run *run)
 {
     for (uint32_t i = 0; i < SCANNERS; i++) {
-        struct scanner *scanner = &run->scanners[i];
-        if (scanner->scan != NULL)
-            continue;
-        *scanner = (struct scanner){.run = run, .db = below(run, MODEL_DBS)};
-        if (below(run, 2) == 0)
-            scanner->cursor = ks_random_position(run->ks);
-        for (uint32_t key = 0; key < MODEL_KEYS; key++)
-            scanner->present[key] = run->model.dbs[scanner->db][key].live;
-        size_t count = below(run, 3) == 0 ? SIZE_MAX : 1 + below(run, 100);
-        scanner->scan = scan_start(store_scans(run->store), ks_db(run->ks, scanner->db),
-                                   scanner->cursor, count, scan_done, scanner, &scanner->complete);
-        return;
-    }
-}
-
-static void check_scanned(const struct scanner *scanner, const struct scan_result *result)
-{
-    const struct run *run = scanner->run;
-    uint32_t seen[MODEL_KEYS] = {0};
-    uint64_t last = scanner->cursor;
-    uint64_t end = result->next == SCAN_END ? TABLE_POSITION_LIMIT : result->next;
-    for (size_t i = 0; i < result->count; i++) {
-        const struct scan_key *item = &result->items[i];
-        struct bytes name = bytes_make(result->keys + item->off, item->len);
-        uint32_t key = store_model_key_of(name);
-        assert_true(key < MODEL_KEYS);
-        assert_int_equal(item->position, record_position(run->ks->hash_seed, name));
-        assert_true(item->position >= last && item->position < end);
-        last = item->position;
-        assert_true(seen[key]++ == 0 || scanner->moved[key]);
-        assert_true(scanner->present[key] || scanner->moved[key]);
-        assert_int_equal(item->type, OBJECT_STRING);
-        if (!scanner->touched[key])
-            assert_int_equal(item->expire_at_ms, run->model.dbs[scanner->db][key].expire_at_ms);
-    }
-    for (uint32_t key = 0; key < MODEL_KEYS; key++) {
-        uint64_t position = record_position(run->ks->hash_seed, store_model_key_name(key));
-        if (scanner->present[key] && !scanner->moved[key] && position >= scanner->cursor &&
-            position < end)
-            assert_int_equal(seen[key], 1);
+        if (!store_scanner_is_busy(&run->scanners[i])) {
+            store_scanner_start(&run->scanners[i], run->store, &run->model, &run->random);
+            return;
+        }
     }
 }
 
 static void step_scanners(struct run *run)
 {
-    for (uint32_t i = 0; i < SCANNERS; i++) {
-        struct scanner *scanner = &run->scanners[i];
-        if (scanner->scan == NULL || (!scanner->complete && below(run, 500) != 0))
-            continue;
-        struct scan_result result;
-        struct err err;
-        if (scanner->complete) {
-            assert_ok(scan_read(scanner->scan, &result, &err), &err);
-            if (!scanner->off)
-                check_scanned(scanner, &result);
-        }
-        scan_destroy(scanner->scan); /* also, now and then, one that is under way */
-        scanner->scan = NULL;
-    }
+    for (uint32_t i = 0; i < SCANNERS; i++)
+        store_scanner_step(&run->scanners[i]);
 }
 
 /* ---- The disk. */
@@ -621,6 +556,14 @@ static void pass_time(struct run *run, uint32_t ms)
 static void tick(struct run *run)
 {
     pass_time(run, below(run, 30));
+    if (below(run, 100) == 0)
+        run->refuses = !run->refuses;
+    if (below(run, 100) == 0)
+        expire_set_paused(store_expire(run->store), below(run, 2) == 0);
+    if (below(run, 300) == 0) { /* the wall clock is set */
+        run->now_ms += (int64_t)below(run, 20000) - 10000;
+        pass_time(run, 0);
+    }
     if (below(run, 3) != 0)
         drain(run);
     if (below(run, 8) == 0)
@@ -639,7 +582,7 @@ static void tick(struct run *run)
 static void demote_one(struct run *run)
 {
     struct keyref ref;
-    make_ref(run, below(run, MODEL_DBS), below(run, MODEL_KEYS), &ref);
+    make_ref(run, below(run, MODEL_DBS), below(run, run->habits.key_count), &ref);
     if (ref.object != NULL)
         (void)evict_object(store_evict(run->store), ref.db, ref.object);
 }
@@ -674,12 +617,14 @@ static void do_rare(struct run *run)
 static void step(struct run *run)
 {
     uint32_t what = below(run, 100);
-    if (what < 55)
+    if (what < 35)
         do_op(run);
+    else if (what < 55)
+        start_client(run);
     else if (what < 75)
         tick(run);
     else if (what < 85)
-        start_reader(run, below(run, MODEL_DBS), below(run, MODEL_KEYS));
+        start_reader(run, below(run, MODEL_DBS), below(run, run->habits.key_count));
     else if (what < 94)
         demote_one(run);
     else if (what < 97)
@@ -687,6 +632,7 @@ static void step(struct run *run)
     else
         do_rare(run);
     step_readers(run);
+    step_clients(run);
     step_scanners(run);
 }
 
@@ -696,10 +642,12 @@ static void let_go(struct run *run)
 {
     for (uint32_t i = 0; i < READERS; i++)
         release_reader(&run->readers[i]);
-    for (uint32_t i = 0; i < SCANNERS; i++) {
-        scan_destroy(run->scanners[i].scan);
-        run->scanners[i].scan = NULL;
+    for (uint32_t i = 0; i < CLIENTS; i++) {
+        load_wait_release(store_loader(run->store), &run->clients[i].wait);
+        run->clients[i].active = false;
     }
+    for (uint32_t i = 0; i < SCANNERS; i++)
+        store_scanner_stop(&run->scanners[i]);
 }
 
 static void replay_block(struct run *run, size_t *next, struct bytes payload)
@@ -717,8 +665,9 @@ static void replay_block(struct run *run, size_t *next, struct bytes payload)
     }
 }
 
-/* Replays what is behind the cut; returns how many operations that were. */
-static size_t replay(struct run *run)
+/* Replays what is behind the cut; returns how many operations that were. With `stops` it may give
+ * up before the end. */
+static size_t replay(struct run *run, bool stops)
 {
     size_t first = run->disk_op_count;
     size_t next = first;
@@ -727,8 +676,11 @@ static size_t replay(struct run *run)
     struct bytes payload;
     struct err err;
     enum status st = ST_OK;
-    while ((st = store_replay_next(run->store, &db, &offset, &payload, &err)) == ST_OK)
+    while ((st = store_replay_next(run->store, &db, &offset, &payload, &err)) == ST_OK) {
         replay_block(run, &next, payload);
+        if (stops && below(run, 20) == 0)
+            return next - first;
+    }
     assert_status(st, ST_END);
     assert_int_equal(next, run->op_count);
     return next - first;
@@ -763,7 +715,13 @@ static void reopen(struct run *run, bool clean)
     assert_ok(store_close(run->store, clean, &err), &err);
     open_store(run);
     check_disk(run, false);
-    size_t replayed = replay(run);
+    if (!clean && below(run, 2) == 0) {
+        (void)replay(run, true);
+        assert_ok(store_close(run->store, false, &err), &err);
+        open_store(run);
+        check_disk(run, false);
+    }
+    size_t replayed = replay(run, false);
     if (clean)
         assert_int_equal(replayed, 0);
     resolve_all(run);
@@ -793,6 +751,8 @@ static void check_everything_expires(struct run *run)
 {
     int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
     uint64_t left = 1;
+    run->refuses = false;
+    expire_set_paused(store_expire(run->store), false);
     while (left != 0) {
         assert_true(harness_now_ms() < deadline_ms);
         pass_time(run, 5000);
@@ -813,6 +773,13 @@ static void init_run(struct run *run, uint64_t seed)
     run->now_ms = INT64_C(1700000000000);
     run->mono_ms = 1000000;
     run->chunk_bytes = below(run, 2) == 0 ? 64 : 1024;
+    run->habits = (struct store_model_habits){
+        .key_count = (const uint32_t[]){4, 12, 40, MODEL_KEYS}[below(run, 4)],
+        .flush_odds = below(run, 2) == 0 ? 15 : 300,
+        .mostly_large = below(run, 2) == 0,
+        .mostly_expires = below(run, 2) == 0,
+    };
+    run->cold_odds = 1 + below(run, 8) * 4;
     store_model_init(&run->model);
     store_model_init(&run->disk_model);
     run->options = (struct store_options){
@@ -835,6 +802,7 @@ static void init_run(struct run *run, uint64_t seed)
         .samples = 5,
         .lfu_log_factor = 10,
         .lfu_decay_minutes = 1,
+        .always_cold = below(run, 2) == 0,
         .expired = expired,
         .arg = run,
     };
