@@ -12,6 +12,7 @@ enum {
     BLOCK_AT_MAGIC = 0,
     BLOCK_AT_PAYLOAD_CRC = 4,
     BLOCK_AT_PAYLOAD_LEN = 8,
+    BLOCK_AT_DURABLE = 8, /* of a mark, which has no payload */
     BLOCK_AT_OFFSET = 16,
     BLOCK_AT_DB = 24,
     BLOCK_AT_FLAGS = 26,
@@ -36,6 +37,9 @@ _Static_assert(JOURNAL_BLOCK_PAYLOAD_BYTES_MAX < JOURNAL_OFFSET_MAX, "a payload 
 
 static bool within_limits(const struct journal_block *block)
 {
+    if ((block->flags & JOURNAL_BLOCK_MARK) != 0)
+        return block->flags == JOURNAL_BLOCK_MARK && block->payload_len == 0 &&
+               block->offset <= JOURNAL_OFFSET_MAX && block->durable <= block->offset;
     return block->payload_len <= JOURNAL_BLOCK_PAYLOAD_BYTES_MAX &&
            block->offset <= JOURNAL_OFFSET_MAX - block->payload_len;
 }
@@ -47,7 +51,10 @@ void journal_block_header_encode(const struct journal_block *block,
     CHECK((block->flags & ~JOURNAL_BLOCK_FLAGS_ALL) == 0);
     memcpy(out + BLOCK_AT_MAGIC, block_magic, MAGIC_BYTES);
     store_le32(out + BLOCK_AT_PAYLOAD_CRC, block->payload_crc);
-    store_le64(out + BLOCK_AT_PAYLOAD_LEN, block->payload_len);
+    if ((block->flags & JOURNAL_BLOCK_MARK) != 0)
+        store_le64(out + BLOCK_AT_DURABLE, block->durable);
+    else
+        store_le64(out + BLOCK_AT_PAYLOAD_LEN, block->payload_len);
     store_le64(out + BLOCK_AT_OFFSET, block->offset);
     store_le16(out + BLOCK_AT_DB, block->db);
     store_le16(out + BLOCK_AT_FLAGS, block->flags);
@@ -69,11 +76,14 @@ enum status journal_block_header_decode(const uint8_t header[JOURNAL_BLOCK_HEADE
                        stored, crc);
     struct journal_block block = {
         .payload_crc = load_le32(header + BLOCK_AT_PAYLOAD_CRC),
-        .payload_len = load_le64(header + BLOCK_AT_PAYLOAD_LEN),
         .offset = load_le64(header + BLOCK_AT_OFFSET),
         .db = load_le16(header + BLOCK_AT_DB),
         .flags = load_le16(header + BLOCK_AT_FLAGS),
     };
+    if ((block.flags & JOURNAL_BLOCK_MARK) != 0)
+        block.durable = load_le64(header + BLOCK_AT_DURABLE);
+    else
+        block.payload_len = load_le64(header + BLOCK_AT_PAYLOAD_LEN);
     if ((block.flags & ~JOURNAL_BLOCK_FLAGS_ALL) != 0)
         return err_set(err, ST_UNSUPPORTED, "journal block has unknown flags 0x%04x", block.flags);
     if (!within_limits(&block))

@@ -23,8 +23,12 @@ enum journal_block_flag {
     JOURNAL_BLOCK_AFTER_SYNC = 1 << 0,
     /* An empty block, the last one written by a process that closed the journal. */
     JOURNAL_BLOCK_CLOSED = 1 << 1,
+    /* An empty block that says up to where the stream was durable when it was written: what
+     * JOURNAL_BLOCK_AFTER_SYNC cannot say when more was written during the sync. Alone. */
+    JOURNAL_BLOCK_MARK = 1 << 2,
 };
-#define JOURNAL_BLOCK_FLAGS_ALL ((uint16_t)(JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED))
+#define JOURNAL_BLOCK_FLAGS_ALL                                                                    \
+    ((uint16_t)(JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED | JOURNAL_BLOCK_MARK))
 
 struct journal_block {
     uint64_t payload_len;
@@ -32,6 +36,7 @@ struct journal_block {
     uint32_t payload_crc; /* crc32c(0, payload) */
     uint16_t db;          /* the database selected when the payload starts */
     uint16_t flags;       /* enum journal_block_flag */
+    uint64_t durable;     /* of JOURNAL_BLOCK_MARK; else 0 */
 };
 
 /* Checks (CHECK) that the fields are within their limits. */

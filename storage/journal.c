@@ -415,6 +415,7 @@ static enum status open_files(struct journal *journal, const struct journal_opti
     st = fresh || scan.loss_accepted ? start_segment(journal, end, err)
                                      : continue_segment(journal, &scan, err);
     journal->file_pos_durable = journal->file_pos;
+    journal->claimed = end;
     journal->closed_mark = scan.clean;
     journal->trim_due = true;
     atomic_init(&journal->file_bytes, journal->file_pos);
@@ -440,6 +441,8 @@ static void init_locks(struct journal *journal)
     CHECK(pthread_cond_init(&journal->wake, &monotonic) == 0);
     CHECK(pthread_mutex_init(&journal->lock, NULL) == 0);
     CHECK(pthread_cond_init(&journal->progress, NULL) == 0);
+    CHECK(pthread_mutex_init(&journal->syncer_lock, NULL) == 0);
+    CHECK(pthread_cond_init(&journal->syncer_changed, NULL) == 0);
     (void)pthread_condattr_destroy(&monotonic);
 }
 
@@ -474,6 +477,8 @@ static void destroy(struct journal *journal)
     (void)pthread_cond_destroy(&journal->wake);
     (void)pthread_mutex_destroy(&journal->lock);
     (void)pthread_cond_destroy(&journal->progress);
+    (void)pthread_mutex_destroy(&journal->syncer_lock);
+    (void)pthread_cond_destroy(&journal->syncer_changed);
     mem_free(journal->dir);
     mem_free(journal);
 }
@@ -496,17 +501,24 @@ static void init_position(struct journal *journal, uint64_t end)
 }
 
 /* Signals are for the main thread. */
-static int start_thread(struct journal *journal)
+static int start_threads(struct journal *journal)
 {
     sigset_t all;
     sigset_t before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&journal->thread, NULL, journal_thread, journal);
+    int error = pthread_create(&journal->syncer, NULL, journal_syncer_thread, journal);
+    if (error == 0) {
+        error = pthread_create(&journal->thread, NULL, journal_thread, journal);
+        if (error != 0)
+            journal_syncer_end(journal);
+    }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0)
-        (void)pthread_setname_np(journal->thread, "journal");
-    return error;
+    if (error != 0)
+        return error;
+    (void)pthread_setname_np(journal->syncer, "journal-sync");
+    (void)pthread_setname_np(journal->thread, "journal");
+    return 0;
 }
 
 enum status journal_open(const struct journal_options *options, struct journal **out,
@@ -525,10 +537,10 @@ enum status journal_open(const struct journal_options *options, struct journal *
         return st;
     }
     init_position(journal, journal->recovery.end_offset);
-    int error = start_thread(journal);
+    int error = start_threads(journal);
     if (error != 0) {
         destroy(journal);
-        return err_set_os(err, ST_LIMIT, error, "cannot start the journal thread");
+        return err_set_os(err, ST_LIMIT, error, "cannot start the journal's threads");
     }
     *out = journal;
     return ST_OK;
@@ -543,6 +555,7 @@ void journal_close(struct journal *journal)
     atomic_store(&journal->stopping, true);
     (void)journal_wake(journal);
     CHECK(pthread_join(journal->thread, NULL) == 0);
+    journal_syncer_end(journal);
     destroy(journal);
 }
 

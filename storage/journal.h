@@ -3,8 +3,8 @@
  * since the beginning of history, the replication offset that clients of the server see.
  *
  * Life of a byte: the main thread *stages* it (journal_reserve, journal_commit), *submits* it with
- * all else that is staged as one block, the journal thread *writes* it to a segment file, and
- * *syncs* it, which makes it durable:
+ * all else that is staged as one block, the journal thread *writes* it to a segment file, and it
+ * or the sync thread *syncs* that, which makes it durable:
  *
  *     first offset <= durable <= written <= submitted <= end
  *
@@ -46,6 +46,8 @@ struct journal_reader;
 /* Bytes written and not yet durable from which on a sync starts whatever the policy: they are held
  * in memory until then. */
 #define JOURNAL_UNSYNCED_BYTES_MAX ((uint64_t)8 << 20)
+/* The same, from which on no more is written until a sync that is under way has ended. */
+#define JOURNAL_HELD_BYTES_MAX ((uint64_t)64 << 20)
 
 enum journal_fsync {
     JOURNAL_FSYNC_ALWAYS,   /* at once; one sync covers all that came in meanwhile */
@@ -87,7 +89,7 @@ struct journal_recovery {
     bool loss_accepted;      /* accept_loss made the stream end before known later bytes */
 };
 
-/* Opens the journal of a directory, repairs its tail, and starts its thread.
+/* Opens the journal of a directory, repairs its tail, and starts its threads.
  *
  * A block at the very end that is torn or was not synced when the machine stopped is cut off with
  * a log line. A bad block that blocks written after a later sync follow is ST_CORRUPT naming file
@@ -97,7 +99,7 @@ struct journal_recovery {
  * Returns ST_OK; ST_CORRUPT; ST_UNSUPPORTED (a newer format); ST_IO, ST_NO_SPACE. Blocks. */
 MUST_USE enum status journal_open(const struct journal_options *options, struct journal **out,
                                   struct err *err);
-/* Submits, writes and syncs all that is staged, marks the journal clean and ends the thread. If it
+/* Submits, writes and syncs all that is staged, marks the journal clean and ends the threads. If it
  * is failed and one last attempt fails too, what could not be written is logged and dropped. NULL
  * is accepted. All readers must be closed. Main thread. Blocks. */
 void journal_close(struct journal *journal);

@@ -1,6 +1,6 @@
 /* What the parts of the journal share: journal.c (open, close, staging, progress), journal_write.c
- * (the thread), journal_segment.c (files), journal_scan.c (what is found at open),
- * journal_reader.c.
+ * (the thread), journal_blocks.c (from memory to a file), journal_syncer.c (syncs),
+ * journal_segment.c (files), journal_scan.c (what is found at open), journal_reader.c.
  *
  * Hand-over. Bytes are staged in a singly linked list of *chunks* that the main thread fills and
  * the journal thread empties. A block is a header room and a payload; it may go on in the next
@@ -15,15 +15,18 @@
  * that bring work are sequentially consistent: either the bringer sees `idle`, or the thread,
  * which looks again after setting it, sees the work.
  *
- *     RUNNING --write or sync failed--> FAILED --all that is not durable is in a new segment-->
- * RUNNING fail()                                          recover_from_failure()
+ *     RUNNING --write or sync failed: fail()--> FAILED
+ *     FAILED --all that is not durable is in a new segment: recover_from_failure()--> RUNNING
  *
- * In FAILED nothing is written to the old file any more; `written` and `durable` stand still. */
+ * While RUNNING, a sync job may be under way (journal_syncer.c); its end makes more of what is
+ * written durable, or ends in FAILED, or brings the file of the next segment. In FAILED there is
+ * none, and nothing is written to the old file; `written` and `durable` stand still. */
 #ifndef BASALT_STORAGE_JOURNAL_INTERNAL_H
 #define BASALT_STORAGE_JOURNAL_INTERNAL_H
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
 
 #include "codec/journal_block.h"
 #include "storage/env.h"
@@ -35,6 +38,7 @@
 #define JOURNAL_IDLE_CHUNKS_MAX  4
 #define JOURNAL_DIR_BYTES_MAX    (ENV_PATH_BYTES_MAX - 64)
 #define JOURNAL_CACHE_LINE_BYTES 64
+#define JOURNAL_SINK_PARTS_MAX   64
 #define JOURNAL_FILE_SUFFIX      ".journal"
 #define JOURNAL_LOST_SUFFIX      ".lost"
 #define JOURNAL_TMP_SUFFIX       ".tmp"
@@ -70,7 +74,9 @@ bool segment_parse_name(const char *name, uint64_t *start_out);
  * name by segment_publish. */
 enum status segment_create(struct env *env, const char *dir, uint64_t start, int *fd_out,
                            struct err *err);
-/* Syncs the file, gives it its name (replacing a file of that name) and syncs the directory. */
+/* Gives the file its name, replacing a file of that name. */
+enum status segment_name(struct env *env, const char *dir, uint64_t start, struct err *err);
+/* Syncs the file, gives it its name and syncs the directory. */
 enum status segment_publish(struct env *env, const char *dir, uint64_t start, int fd,
                             struct err *err);
 /* Closes and deletes what segment_create made, after a failure. */
@@ -161,6 +167,43 @@ struct block_cursor {
     uint64_t offset; /* stream offset there */
 };
 
+/* Where blocks are written to. */
+struct journal_sink {
+    struct env *env;
+    int fd;
+    const char *path;
+    uint64_t bytes;   /* put in so far */
+    uint64_t claimed; /* the file says that the stream was durable up to here */
+    uint8_t mark[JOURNAL_BLOCK_HEADER_BYTES];
+    int count;
+    struct iovec parts[JOURNAL_SINK_PARTS_MAX]; /* not yet written */
+};
+
+enum sync_state {
+    SYNC_IDLE,
+    SYNC_RUNNING,
+    SYNC_DONE, /* the result is there and was not looked at */
+};
+
+/* A sync, and what goes with it: everything that waits for the disk while blocks are written. The
+ * fields belong to the journal thread, except while the state is SYNC_RUNNING: then to whichever
+ * thread does it, the sync thread mostly. */
+struct sync_job {
+    _Atomic int state; /* enum sync_state; changed with `syncer_lock` held */
+    /* What is to be done, in this order, until something fails. */
+    bool sync_dir;
+    bool sync_file;
+    bool make_next;           /* make the file of a segment that starts at `upto` */
+    struct block_cursor upto; /* then this is durable, */
+    uint64_t file_pos;        /* which is here in the file */
+    /* What came of it. */
+    enum status status;
+    struct err err;
+    bool synced; /* all of what was to be synced */
+    int64_t us;  /* that `sync_file` took */
+    int next_fd; /* a temporary file with a durable header; -1: none */
+};
+
 struct journal {
     /* Main thread. */
     struct journal_stage stage; /* first: see journal_stage() */
@@ -229,13 +272,21 @@ struct journal {
     uint64_t file_pos_durable; /* the same up to `durable` */
     struct block_cursor write_at;
     struct block_cursor durable_at;
-    int64_t unsynced_since_us; /* when the oldest unsynced byte was written; 0: none */
+    int64_t unsynced_since_us; /* when the oldest byte that no sync covers was written; 0: none */
     int64_t retry_at_us;       /* next attempt to leave the failed state */
     int64_t complain_at_us;    /* no log line about a failed attempt before */
+    uint64_t claimed;          /* the file says that the stream was durable up to here */
     unsigned quiet_rounds;
-    bool sync_failed; /* the file must not be synced again */
-    bool closed_mark; /* the last block in the file has JOURNAL_BLOCK_CLOSED */
-    bool trim_due;    /* segments may have become deletable */
+    bool sync_failed;  /* the file must not be synced again */
+    bool sync_dir_due; /* the file's name is not durable */
+    bool closed_mark;  /* the last block in the file has JOURNAL_BLOCK_CLOSED */
+    bool trim_due;     /* segments may have become deletable */
+
+    pthread_t syncer;
+    pthread_mutex_t syncer_lock;
+    pthread_cond_t syncer_changed;
+    bool syncer_ends; /* guarded by syncer_lock */
+    struct sync_job sync;
 
     pthread_mutex_t wake_lock;
     pthread_cond_t wake; /* monotonic clock */
@@ -255,6 +306,33 @@ void journal_poke(struct journal *journal);
 void journal_log(struct journal *journal, int level, const char *format, ...) PRINTF_LIKE(3, 4);
 /* The journal thread's function; `arg` is the journal. */
 void *journal_thread(void *arg);
+/* Adds to a counter that only the caller's thread writes. */
+static inline void journal_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* Writes whole blocks from `at` on, up to stream offset `target` or until the sink has had
+ * `bytes_max` bytes, and moves `at` behind them. On failure `at` means nothing. Journal thread. */
+enum status journal_put_blocks(struct journal *journal, struct block_cursor *at, uint64_t target,
+                               uint64_t bytes_max, struct journal_sink *sink, struct err *err);
+
+/* ---- Syncs (journal_syncer.c); journal thread ---- */
+
+/* Begins the job that journal->sync describes, on the sync thread; `wait`: does it here and now. */
+void journal_syncer_begin(struct journal *journal, bool wait);
+/* Whether a job can be begun: none runs, and no result waits to be taken. */
+bool journal_syncer_is_idle(const struct journal *journal);
+/* Whether a result is there to be taken. */
+bool journal_syncer_has_result(const struct journal *journal);
+/* Until no job is running. */
+void journal_syncer_wait(struct journal *journal);
+/* Takes the result: now there is no job. */
+void journal_syncer_reset(struct journal *journal);
+/* The sync thread's function; `arg` is the journal. Ends by journal_syncer_end. */
+void *journal_syncer_thread(void *arg);
+void journal_syncer_end(struct journal *journal);
 /* The lowest offset that an open reader needs, UINT64_MAX for none. Needs journal->lock. */
 uint64_t journal_readers_pin(const struct journal *journal);
 struct chunk *journal_chunk_create(struct journal *journal, size_t capacity);

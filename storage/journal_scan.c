@@ -4,9 +4,10 @@
  * it: a failure makes a segment begin in the middle of the one before (see journal_write.c). The
  * last one ends with its last good block. What stands behind that is a *torn tail* if a crash can
  * have left it so: blocks written after the last sync, any of which may be missing or half there.
- * It is *damage* if a block behind it says that all before it had been synced (the flag
- * JOURNAL_BLOCK_AFTER_SYNC), or if it is not in the last segment: a segment is begun only when the
- * one before is durable. So is a bad segment header, for a file gets its name after a sync.
+ * It is *damage* if a block behind it says that it had been synced (the flags
+ * JOURNAL_BLOCK_AFTER_SYNC and JOURNAL_BLOCK_MARK), or if it is not in the last segment: a segment
+ * is begun only when the one before is durable. So is a bad segment header, for a file gets its
+ * name after a sync.
  *
  * The last file is synced and dropped from the page cache before it is read. After a failed sync
  * the kernel calls pages clean that are not on the disk: what a process died with then must not be
@@ -28,9 +29,10 @@ struct walk {
     uint64_t offset; /* stream offset behind the last good block */
     uint64_t pos;    /* the same in the file */
     uint64_t block_count;
-    uint64_t last_pos;    /* of the last good block, if there is one */
+    bool has_last;        /* there is a good block that is not a mark; of the last one: */
+    uint64_t last_pos;    /* where it stands */
     uint64_t last_offset; /* its stream offset */
-    bool last_closed;     /* it has the flag JOURNAL_BLOCK_CLOSED */
+    bool last_closed;     /* the last good block has the flag JOURNAL_BLOCK_CLOSED */
     bool bad;             /* what follows is not a block; `reason` says why */
     struct err reason;
 };
@@ -208,9 +210,12 @@ static enum status walk_blocks(struct segment_file *file, uint64_t start, uint64
                 *err = walk->reason;
             return st;
         }
-        walk->last_pos = walk->pos;
-        walk->last_offset = walk->offset;
         walk->last_closed = (block.flags & JOURNAL_BLOCK_CLOSED) != 0;
+        if ((block.flags & JOURNAL_BLOCK_MARK) == 0) {
+            walk->last_pos = walk->pos;
+            walk->last_offset = walk->offset;
+            walk->has_last = true;
+        }
         walk->block_count++;
         walk->offset += block.payload_len;
         walk->pos += JOURNAL_BLOCK_HEADER_BYTES + block.payload_len;
@@ -227,7 +232,7 @@ static enum status db_behind(struct segment_file *file, const struct walk *walk,
     struct bytes payload;
     struct journal_block block;
     *db_out = JOURNAL_DB_UNKNOWN;
-    if (walk->block_count == 0)
+    if (!walk->has_last)
         return ST_OK;
     file->pos = walk->last_pos;
     enum status st = segment_file_header(file, walk->last_offset, &block, err);
@@ -273,7 +278,14 @@ static bool is_plausible(const struct journal_block *block, uint64_t offset, uin
            (distance - payload) % JOURNAL_BLOCK_HEADER_BYTES == 0;
 }
 
-/* Looks behind a bad block at (bad_pos, offset) for a good one that was written after a sync. */
+/* Whether a block says that what stands at stream offset `offset` had been durable before it. */
+static bool says_synced(const struct journal_block *block, uint64_t offset)
+{
+    return (block->flags & JOURNAL_BLOCK_AFTER_SYNC) != 0 ||
+           ((block->flags & JOURNAL_BLOCK_MARK) != 0 && block->durable > offset);
+}
+
+/* Looks behind a bad block at (bad_pos, offset) for a good one that says it had been synced. */
 static enum status find_synced_block(struct segment_file *file, uint64_t bad_pos, uint64_t offset,
                                      uint64_t *found_pos, struct err *err)
 {
@@ -301,7 +313,7 @@ static enum status find_synced_block(struct segment_file *file, uint64_t bad_pos
         if (!is_plausible(&block, offset, file->pos, bad_pos))
             continue;
         st = segment_file_payload(file, &block, &payload, err);
-        if (st == ST_OK && (block.flags & JOURNAL_BLOCK_AFTER_SYNC) != 0) {
+        if (st == ST_OK && says_synced(&block, offset)) {
             *found_pos = file->pos;
             return ST_OK;
         }
@@ -362,7 +374,7 @@ static enum status scan_last(const struct journal_scan_options *options, struct 
     out->end_offset = walk->offset;
     out->tail_file_bytes = walk->pos;
     out->clean = !walk->bad && walk->last_closed;
-    if (walk->block_count == 0 && out->list.count > 1)
+    if (!walk->has_last && out->list.count > 1)
         return db_behind_segment(options, &out->list.items[out->list.count - 2], &out->db, err);
     return db_behind(file, walk, &out->db, err);
 }
@@ -390,6 +402,8 @@ static enum status scan_segment(const struct journal_scan_options *options, size
     segment->file_bytes = file.size;
     if (writable) {
         st = env_sync(file.env, file.fd, file.path, err);
+        if (st == ST_OK) /* a process that was killed may not have come to that */
+            st = env_sync_dir(file.env, options->dir, err);
         (void)file.env->drop_cache(file.env, file.fd);
         file.buf_len = 0;
     }

@@ -97,19 +97,26 @@ enum status segment_create(struct env *env, const char *dir, uint64_t start, int
     return ST_OK;
 }
 
+enum status segment_name(struct env *env, const char *dir, uint64_t start, struct err *err)
+{
+    char tmp_path[ENV_PATH_BYTES_MAX];
+    segment_path(dir, start, JOURNAL_TMP_SUFFIX, tmp_path);
+    struct buf path = {0};
+    uint8_t *room = buf_reserve(&path, ENV_PATH_BYTES_MAX);
+    segment_path(dir, start, "", (char *)room);
+    enum status st = env_rename(env, tmp_path, (const char *)room, err);
+    buf_deinit(&path);
+    return st;
+}
+
 enum status segment_publish(struct env *env, const char *dir, uint64_t start, int fd,
                             struct err *err)
 {
     char tmp_path[ENV_PATH_BYTES_MAX];
     segment_path(dir, start, JOURNAL_TMP_SUFFIX, tmp_path);
     enum status st = env_sync(env, fd, tmp_path, err);
-    if (st != ST_OK)
-        return st;
-    struct buf path = {0};
-    uint8_t *room = buf_reserve(&path, ENV_PATH_BYTES_MAX);
-    segment_path(dir, start, "", (char *)room);
-    st = env_rename(env, tmp_path, (const char *)room, err);
-    buf_deinit(&path);
+    if (st == ST_OK)
+        st = segment_name(env, dir, start, err);
     return st == ST_OK ? env_sync_dir(env, dir, err) : st;
 }
 

@@ -1,10 +1,17 @@
-/* The journal thread: writes submitted blocks, syncs them as the policy says, begins and deletes
- * segments, and finds the way out of failures.
+/* The journal thread: writes submitted blocks, has them synced as the policy says, begins and
+ * deletes segments, and finds the way out of failures.
  *
- * Each round it writes all that is submitted, syncs if that is due, and rests. Under `always` a
- * round that had work is followed by the next at once: while it was in fdatasync, more came in,
- * and one sync covers all of it. Else it naps after each round, so that the main thread's many
- * small blocks become few large writes and cost it no system call.
+ * Each round it writes all that is submitted, begins a sync if that is due, and rests. Under
+ * `always` it syncs by itself, and a round that had work is followed by the next at once: while it
+ * was in fdatasync, more came in, and one sync covers all of it. Else the sync thread syncs and
+ * writing goes on, so that what a killed process loses does not depend on how long a sync takes;
+ * and the thread naps after each round, so that the main thread's many small blocks become few
+ * large writes and cost it no system call.
+ *
+ * A new segment is prepared by a sync job, too: it makes the old one durable up to some offset X,
+ * and a file that begins there. Blocks behind X are written to the old file meanwhile, then to the
+ * new one, which gets its name when it holds all of them: whenever the process dies, one file has
+ * what was written. Nothing in it is durable before a sync of the directory and of the file.
  *
  * Failure. After a failed write the file has unknown bytes behind its good part, after a failed
  * sync not even the good part is known: pages that could not be written are clean from then on, and
@@ -13,39 +20,17 @@
  * its name, it supersedes what the old file holds from there on. Until then the old file is left
  * alone: what it has may be all that survives if the process dies. */
 #include <inttypes.h>
-#include <sys/uio.h>
 #include <time.h>
 
-#include "codec/checksum.h"
 #include "codec/mem.h"
 #include "storage/journal_internal.h"
 
 #define BATCH_BYTES_MAX      ((uint64_t)256 << 10) /* checksummed, then written from the L2 cache */
-#define BATCH_PARTS_MAX      64
-#define NAP_US               2000 /* 1000 costs a fifth more CPU per byte */
-#define NAP_WATCHED_US       500  /* replicas wait for what is written */
+#define NAP_US               2000                  /* 1000 costs a fifth more CPU per byte */
+#define NAP_WATCHED_US       500                   /* replicas wait for what is written */
 #define QUIET_ROUNDS_MAX     4
 #define SYNC_INTERVAL_US     1000000
 #define COMPLAIN_INTERVAL_US 60000000
-
-_Static_assert(BATCH_PARTS_MAX <= ENV_IO_PARTS_MAX, "one writev takes a batch");
-
-/* Where blocks go. */
-struct sink {
-    struct env *env;
-    int fd;
-    const char *path;
-    uint64_t bytes; /* put in so far */
-    int count;
-    struct iovec parts[BATCH_PARTS_MAX]; /* not yet written */
-};
-
-/* A counter with one writer. */
-static void add(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
 
 static void call_notify(struct journal *journal)
 {
@@ -68,101 +53,16 @@ static uint64_t unsynced_bytes(struct journal *journal)
     return journal->write_at.offset - journal->durable_at.offset;
 }
 
-/* ---- Blocks out of chunks ---- */
-
-/* Takes the next piece, of at most `len` bytes, that stands in one chunk. There must be one. */
-static struct bytes take_piece(struct block_cursor *at, uint64_t len)
+static bool is_always(struct journal *journal)
 {
-    for (;;) {
-        struct chunk *next = atomic_load_explicit(&at->chunk->next, memory_order_acquire);
-        size_t end = next == NULL ? at->chunk->capacity : at->chunk->used;
-        if (at->pos < end) {
-            size_t room = end - at->pos;
-            struct bytes piece =
-                bytes_make(at->chunk->data + at->pos, len < room ? (size_t)len : room);
-            at->pos += piece.len;
-            return piece;
-        }
-        CHECK(next != NULL);
-        at->chunk = next;
-        at->pos = 0;
-    }
+    return atomic_load_explicit(&journal->fsync, memory_order_relaxed) == (int)JOURNAL_FSYNC_ALWAYS;
 }
 
-static enum status flush_sink(struct sink *sink, struct err *err)
+static bool segment_is_full(const struct journal *journal)
 {
-    int count = sink->count;
-    sink->count = 0;
-    return env_writev_all(sink->env, sink->fd, sink->path, sink->parts, count, err);
-}
-
-static enum status put(struct sink *sink, struct bytes piece, struct err *err)
-{
-    union {
-        const uint8_t *borrowed;
-        void *base; /* struct iovec knows no const */
-    } cast = {.borrowed = piece.data};
-    sink->bytes += piece.len;
-    if (sink->count > 0) {
-        struct iovec *last = &sink->parts[sink->count - 1];
-        if ((uint8_t *)last->iov_base + last->iov_len == piece.data) {
-            last->iov_len += piece.len;
-            return ST_OK;
-        }
-    }
-    enum status st = sink->count == BATCH_PARTS_MAX ? flush_sink(sink, err) : ST_OK;
-    sink->parts[sink->count++] = (struct iovec){.iov_base = cast.base, .iov_len = piece.len};
-    return st;
-}
-
-/* Completes the header of the block at `at`, which the main thread has filled in but for checksum
- * and flags. */
-static struct journal_block finish_header(struct block_cursor at, uint64_t durable)
-{
-    struct journal_block block;
-    struct bytes room = take_piece(&at, JOURNAL_BLOCK_HEADER_BYTES);
-    CHECK(room.len == JOURNAL_BLOCK_HEADER_BYTES);
-    CHECK(journal_block_header_decode(room.data, &block, NULL) == ST_OK);
-    CHECK(block.offset == at.offset);
-    uint8_t *header = at.chunk->data + at.pos - JOURNAL_BLOCK_HEADER_BYTES;
-    uint32_t crc = 0;
-    for (uint64_t left = block.payload_len; left > 0;) {
-        struct bytes piece = take_piece(&at, left);
-        crc = crc32c(crc, piece.data, piece.len);
-        left -= piece.len;
-    }
-    block.payload_crc = crc;
-    block.flags = block.offset == durable ? JOURNAL_BLOCK_AFTER_SYNC : 0;
-    journal_block_header_encode(&block, header);
-    return block;
-}
-
-/* Writes whole blocks from `at` on, up to stream offset `target` or until the sink has had
- * `bytes_max` bytes, and moves `at` behind them. On failure `at` means nothing. */
-static enum status write_blocks(struct journal *journal, struct block_cursor *at, uint64_t target,
-                                uint64_t bytes_max, struct sink *sink, struct err *err)
-{
-    uint64_t blocks = 0;
-    enum status st = ST_OK;
-    while (st == ST_OK && at->offset < target && sink->bytes < bytes_max) {
-        struct journal_block block = finish_header(*at, durable_offset(journal));
-        uint64_t left = JOURNAL_BLOCK_HEADER_BYTES + block.payload_len;
-        while (st == ST_OK && left > 0) {
-            struct bytes piece = take_piece(at, left);
-            left -= piece.len;
-            st = put(sink, piece, err);
-        }
-        at->offset += block.payload_len;
-        blocks++;
-    }
-    if (st == ST_OK)
-        st = flush_sink(sink, err);
-    if (st == ST_OK) {
-        add(&journal->block_count, blocks);
-        add(&journal->write_count, 1);
-        add(&journal->written_bytes, sink->bytes);
-    }
-    return st;
+    /* A file full of closing marks, without a byte of the stream, would be its own next one. */
+    return journal->file_pos >= journal->segment_bytes &&
+           journal->write_at.offset > journal->segment_start;
 }
 
 /* ---- Progress ---- */
@@ -201,20 +101,21 @@ static void shed_chunks(struct journal *journal)
     }
 }
 
-/* All that is written is durable: tells everybody and gives the chunks back. */
-static void note_durable(struct journal *journal)
+/* Everything up to `upto`, which is at `file_pos` of the last segment, is durable: tells everybody
+ * and gives the chunks back. */
+static void note_durable(struct journal *journal, struct block_cursor upto, uint64_t file_pos)
 {
+    CHECK(upto.offset >= durable_offset(journal));
     struct chunk *chunk = journal->durable_at.chunk;
-    while (chunk != journal->write_at.chunk) {
+    while (chunk != upto.chunk) {
         struct chunk *next = atomic_load_explicit(&chunk->next, memory_order_acquire);
         recycle_chunk(journal, chunk);
         chunk = next;
     }
-    journal->durable_at = journal->write_at;
-    journal->file_pos_durable = journal->file_pos;
-    journal->unsynced_since_us = 0;
+    journal->durable_at = upto;
+    journal->file_pos_durable = file_pos;
     (void)pthread_mutex_lock(&journal->lock);
-    atomic_store(&journal->durable, journal->durable_at.offset);
+    atomic_store(&journal->durable, upto.offset);
     (void)pthread_cond_broadcast(&journal->progress);
     (void)pthread_mutex_unlock(&journal->lock);
     call_notify(journal);
@@ -234,22 +135,44 @@ static void note_written(struct journal *journal)
         call_notify(journal);
 }
 
-static enum status sync_file(struct journal *journal, struct err *err)
+/* ---- Syncs ---- */
+
+/* Describes the sync of all that is written and begins it. */
+static void begin_job(struct journal *journal, bool make_next, bool wait)
 {
-    int64_t before = env_now_mono_us(journal->env);
-    enum status st = env_sync(journal->env, journal->fd, journal->path, err);
-    int64_t spent = env_now_mono_us(journal->env) - before;
-    uint64_t us = spent > 0 ? (uint64_t)spent : 0;
-    if (st != ST_OK) {
+    journal->sync.sync_dir = journal->sync_dir_due;
+    journal->sync.sync_file = unsynced_bytes(journal) > 0;
+    journal->sync.make_next = make_next;
+    journal->sync.upto = journal->write_at;
+    journal->sync.file_pos = journal->file_pos;
+    journal->unsynced_since_us = 0;
+    journal_syncer_begin(journal, wait);
+}
+
+/* Notes what a job has made durable, and takes its result: `*next_fd_out` is the file of the next
+ * segment or -1. */
+static enum status take_result(struct journal *journal, int *next_fd_out, struct err *err)
+{
+    struct sync_job *job = &journal->sync;
+    enum status st = job->status;
+    *next_fd_out = job->next_fd;
+    if (st != ST_OK && err != NULL)
+        *err = job->err;
+    if (!job->synced)
         journal->sync_failed = true;
-        return st;
+    if (job->synced && job->sync_dir)
+        journal->sync_dir_due = false;
+    if (job->synced && job->sync_file) {
+        uint64_t us = job->us > 0 ? (uint64_t)job->us : 0;
+        journal_count(&journal->sync_count, 1);
+        journal_count(&journal->sync_us_total, us);
+        atomic_store_explicit(&journal->sync_us_last, us, memory_order_relaxed);
+        if (us > atomic_load_explicit(&journal->sync_us_max, memory_order_relaxed))
+            atomic_store_explicit(&journal->sync_us_max, us, memory_order_relaxed);
+        note_durable(journal, job->upto, job->file_pos);
     }
-    add(&journal->sync_count, 1);
-    add(&journal->sync_us_total, us);
-    atomic_store_explicit(&journal->sync_us_last, us, memory_order_relaxed);
-    if (us > atomic_load_explicit(&journal->sync_us_max, memory_order_relaxed))
-        atomic_store_explicit(&journal->sync_us_max, us, memory_order_relaxed);
-    return ST_OK;
+    journal_syncer_reset(journal);
+    return st;
 }
 
 /* ---- Failure ---- */
@@ -264,16 +187,31 @@ static void set_failed(struct journal *journal, bool failed, const struct err *r
     (void)pthread_mutex_unlock(&journal->lock);
 }
 
+/* Lets a job that is under way end, for what it makes durable. */
+static void end_job(struct journal *journal)
+{
+    int next_fd = -1;
+    journal_syncer_wait(journal);
+    if (!journal_syncer_has_result(journal))
+        return;
+    (void)take_result(journal, &next_fd, NULL);
+    if (next_fd >= 0)
+        segment_discard(journal->env, journal->dir, durable_offset(journal), next_fd);
+}
+
 static void fail(struct journal *journal, const struct err *reason)
 {
+    end_job(journal);
     /* A failed write says nothing about what was written before it: one sync, if none has failed
      * yet, saves writing that again (the disk may be full). */
-    if (!journal->sync_failed && unsynced_bytes(journal) > 0 && sync_file(journal, NULL) == ST_OK)
-        note_durable(journal);
+    if (!journal->sync_failed && unsynced_bytes(journal) > 0) {
+        begin_job(journal, false, true);
+        end_job(journal);
+    }
     int64_t now = env_now_mono_us(journal->env);
     journal->retry_at_us = now + (int64_t)journal->retry_ms * 1000;
     journal->complain_at_us = now + COMPLAIN_INTERVAL_US;
-    add(&journal->failure_count, 1);
+    journal_count(&journal->failure_count, 1);
     set_failed(journal, true, reason);
     journal_log(journal, LOG_WARNING,
                 "Journal: %s. Writes are refused until it can be written again (durable up to "
@@ -305,7 +243,9 @@ static void use_segment(struct journal *journal, uint64_t start, int fd, uint64_
     journal->segment_start = start;
     journal->file_pos = file_pos;
     journal->file_pos_durable = JOURNAL_SEGMENT_HEADER_BYTES;
+    journal->claimed = start;
     journal->sync_failed = false;
+    journal->closed_mark = false;
     journal->trim_due = true;
     segment_path(journal->dir, start, "", journal->path);
 }
@@ -322,8 +262,8 @@ static enum status rewrite_undurable(struct journal *journal, struct block_curso
         return st;
     char path[ENV_PATH_BYTES_MAX];
     segment_path(journal->dir, start, JOURNAL_TMP_SUFFIX, path);
-    struct sink sink = {.env = journal->env, .fd = fd, .path = path};
-    st = write_blocks(journal, at, target, UINT64_MAX, &sink, err);
+    struct journal_sink sink = {.env = journal->env, .fd = fd, .path = path, .claimed = start};
+    st = journal_put_blocks(journal, at, target, UINT64_MAX, &sink, err);
     if (st == ST_OK)
         st = segment_publish(journal->env, journal->dir, start, fd, err);
     if (st != ST_OK) {
@@ -360,72 +300,91 @@ static void recover_from_failure(struct journal *journal)
         (void)journal->env->truncate(journal->env, old_fd, old_bytes); /* a mere tidying up */
     env_close(journal->env, old_fd);
     use_segment(journal, start, fd, file_bytes);
-    journal->closed_mark = false;
+    journal->sync_dir_due = false;
     journal->write_at = at;
+    journal->unsynced_since_us = 0;
     note_written(journal);
     set_failed(journal, false, NULL);
-    add(&journal->recovery_count, 1);
+    journal_count(&journal->recovery_count, 1);
     journal_log(journal, LOG_NOTICE,
                 "Journal: can be written again, in a new segment from offset %" PRIu64 " (%" PRIu64
                 " bytes saved from memory).",
                 start, at.offset - start);
-    note_durable(journal);
+    note_durable(journal, at, file_bytes);
 }
 
-/* ---- Writing and syncing ---- */
+/* ---- Writing ---- */
 
-static void sync_now(struct journal *journal)
+/* The list when the stream goes on in a new segment. */
+static void append_segment(struct journal *journal, uint64_t start)
 {
-    struct err err;
-    if (unsynced_bytes(journal) == 0)
-        return;
-    if (sync_file(journal, &err) == ST_OK)
-        note_durable(journal);
-    else
-        fail(journal, &err);
-}
-
-/* Begins a new segment; the old one is durable first, so nobody need look behind it. */
-static void rotate(struct journal *journal)
-{
-    sync_now(journal);
-    if (is_failed(journal))
-        return;
-    struct err err;
-    uint64_t start = journal->write_at.offset;
-    int fd = -1;
-    enum status st = segment_create(journal->env, journal->dir, start, &fd, &err);
-    if (st == ST_OK) {
-        st = segment_publish(journal->env, journal->dir, start, fd, &err);
-        if (st != ST_OK)
-            segment_discard(journal->env, journal->dir, start, fd);
-    }
-    if (st != ST_OK) {
-        fail(journal, &err);
-        return;
-    }
     (void)pthread_mutex_lock(&journal->lock);
     struct segment *last = &journal->segments.items[journal->segments.count - 1];
     last->end = start;
-    last->file_bytes = journal->file_pos;
+    last->file_bytes = journal->file_pos; /* what is superseded included */
     (void)segment_list_append(&journal->segments, start, UINT64_MAX);
     atomic_fetch_add(&journal->segments_version, 1);
     (void)pthread_mutex_unlock(&journal->lock);
-    env_close(journal->env, journal->fd);
-    use_segment(journal, start, fd, JOURNAL_SEGMENT_HEADER_BYTES);
+}
+
+/* Goes on in the file that a job has made; what was written since the job began is copied. */
+static void use_next(struct journal *journal, int fd)
+{
+    struct err err;
+    char path[ENV_PATH_BYTES_MAX];
+    uint64_t start = durable_offset(journal);
+    struct block_cursor at = journal->durable_at;
+    segment_path(journal->dir, start, JOURNAL_TMP_SUFFIX, path);
+    struct journal_sink sink = {.env = journal->env, .fd = fd, .path = path, .claimed = start};
+    enum status st = ST_OK;
+    if (unsynced_bytes(journal) > 0)
+        st = journal_put_blocks(journal, &at, journal->write_at.offset, UINT64_MAX, &sink, &err);
+    if (st == ST_OK)
+        st = segment_name(journal->env, journal->dir, start, &err);
+    if (st != ST_OK) {
+        segment_discard(journal->env, journal->dir, start, fd);
+        fail(journal, &err);
+        return;
+    }
+    int old_fd = journal->fd;
+    append_segment(journal, start);
+    use_segment(journal, start, fd, JOURNAL_SEGMENT_HEADER_BYTES + sink.bytes);
+    journal->sync_dir_due = true;
+    env_close(journal->env, old_fd);
+    note_written(journal);
+}
+
+/* Sees to the result of a job, if there is one. */
+static void finish_sync(struct journal *journal)
+{
+    struct err err;
+    int next_fd = -1;
+    if (!journal_syncer_has_result(journal))
+        return;
+    if (take_result(journal, &next_fd, &err) != ST_OK)
+        fail(journal, &err);
+    else if (next_fd >= 0)
+        use_next(journal, next_fd);
+}
+
+static void begin_sync(struct journal *journal, bool make_next)
+{
+    begin_job(journal, make_next, is_always(journal) || atomic_load(&journal->stopping));
+    finish_sync(journal);
 }
 
 static void write_batch(struct journal *journal, uint64_t target)
 {
     struct err err;
     struct block_cursor at = journal->write_at;
-    struct sink sink = {.env = journal->env, .fd = journal->fd, .path = journal->path};
+    struct journal_sink sink = {
+        .env = journal->env, .fd = journal->fd, .path = journal->path, .claimed = journal->claimed};
     uint64_t room = journal->file_pos < journal->segment_bytes
                         ? journal->segment_bytes - journal->file_pos
-                        : 1; /* one block */
+                        : BATCH_BYTES_MAX; /* while the next segment is being made */
     uint64_t bytes_max = room < BATCH_BYTES_MAX ? room : BATCH_BYTES_MAX;
     journal->closed_mark = false;
-    if (write_blocks(journal, &at, target, bytes_max, &sink, &err) != ST_OK) {
+    if (journal_put_blocks(journal, &at, target, bytes_max, &sink, &err) != ST_OK) {
         fail(journal, &err);
         return;
     }
@@ -433,30 +392,41 @@ static void write_batch(struct journal *journal, uint64_t target)
         journal->unsynced_since_us = env_now_mono_us(journal->env);
     journal->write_at = at;
     journal->file_pos += sink.bytes;
+    journal->claimed = sink.claimed;
     note_written(journal);
 }
 
-/* Writes all that was submitted when it began; whether there was anything. */
+/* Whether so much is held in memory that writing must wait for a sync. */
+static bool must_hold(struct journal *journal)
+{
+    return !journal_syncer_is_idle(journal) && unsynced_bytes(journal) >= JOURNAL_HELD_BYTES_MAX;
+}
+
+/* Writes all that was submitted when it began; whether it wrote anything. */
 static bool write_pending(struct journal *journal)
 {
     uint64_t target = atomic_load_explicit(&journal->submitted, memory_order_acquire);
-    bool worked = journal->write_at.offset < target;
-    while (!is_failed(journal) && journal->write_at.offset < target) {
-        /* A file full of closing marks, without a byte of the stream, would be its own next one. */
-        if (journal->file_pos >= journal->segment_bytes &&
-            journal->write_at.offset > journal->segment_start) {
-            rotate(journal);
-            continue;
-        }
-        write_batch(journal, target);
-        if (!is_failed(journal) && unsynced_bytes(journal) >= JOURNAL_UNSYNCED_BYTES_MAX)
-            sync_now(journal);
+    uint64_t before = journal->write_at.offset;
+    while (!is_failed(journal) && journal->write_at.offset < target && !must_hold(journal)) {
+        if (segment_is_full(journal) && journal_syncer_is_idle(journal))
+            begin_sync(journal, true);
+        else
+            write_batch(journal, target);
+        if (!is_failed(journal) && unsynced_bytes(journal) >= JOURNAL_UNSYNCED_BYTES_MAX &&
+            journal_syncer_is_idle(journal))
+            begin_sync(journal, false);
+        if (!is_failed(journal))
+            finish_sync(journal);
     }
-    return worked;
+    return journal->write_at.offset != before;
 }
 
 static bool sync_is_due(struct journal *journal)
 {
+    if (is_failed(journal) || !journal_syncer_is_idle(journal))
+        return false;
+    if (journal->sync_dir_due)
+        return true;
     if (unsynced_bytes(journal) == 0)
         return false;
     if (atomic_load(&journal->stopping) ||
@@ -542,19 +512,25 @@ static void nap(struct journal *journal)
 
 static bool has_work(struct journal *journal)
 {
-    if (atomic_load(&journal->stopping) || atomic_load(&journal->poked))
+    if (atomic_load(&journal->stopping) || atomic_load(&journal->poked) ||
+        journal_syncer_has_result(journal))
         return true;
-    return !is_failed(journal) && (atomic_load(&journal->submitted) != journal->write_at.offset ||
-                                   atomic_load(&journal->sync_target) > durable_offset(journal));
+    if (is_failed(journal))
+        return false;
+    if (atomic_load(&journal->submitted) != journal->write_at.offset && !must_hold(journal))
+        return true;
+    return atomic_load(&journal->sync_target) > durable_offset(journal) &&
+           journal_syncer_is_idle(journal);
 }
 
-/* Microseconds until something is due without anybody bringing it; -1: nothing. */
+/* Microseconds until something is due without anybody bringing it; -1: nothing. When a job ends,
+ * the sync thread brings that. */
 static int64_t next_due_us(struct journal *journal)
 {
     int64_t at = 0;
     if (is_failed(journal))
         at = journal->retry_at_us;
-    else if (unsynced_bytes(journal) > 0 &&
+    else if (unsynced_bytes(journal) > 0 && journal_syncer_is_idle(journal) &&
              atomic_load(&journal->fsync) == (int)JOURNAL_FSYNC_EVERYSEC)
         at = journal->unsynced_since_us + SYNC_INTERVAL_US;
     else
@@ -592,8 +568,7 @@ static void wait_idle(struct journal *journal)
 
 static void rest(struct journal *journal, bool worked)
 {
-    bool always =
-        atomic_load_explicit(&journal->fsync, memory_order_relaxed) == (int)JOURNAL_FSYNC_ALWAYS;
+    bool always = is_always(journal);
     if (always && worked)
         return;
     if (!always && !is_failed(journal)) {
@@ -646,33 +621,40 @@ static void end_thread(struct journal *journal)
     }
 }
 
+/* One turn; false: this was the last one. */
+static bool run_round(struct journal *journal)
+{
+    bool worked = false;
+    bool stopping = atomic_load(&journal->stopping);
+    if (stopping)
+        journal_syncer_wait(journal);
+    if (atomic_exchange(&journal->poked, false))
+        journal->trim_due = true;
+    finish_sync(journal);
+    if (is_failed(journal)) {
+        if (stopping || env_now_mono_us(journal->env) >= journal->retry_at_us)
+            recover_from_failure(journal);
+        if (stopping && is_failed(journal))
+            return false;
+    } else {
+        worked = write_pending(journal);
+        if (sync_is_due(journal))
+            begin_sync(journal, false);
+    }
+    bool syncing = !journal_syncer_is_idle(journal) || journal->sync_dir_due;
+    if (journal->trim_due && !syncing)
+        delete_released(journal);
+    if (!stopping)
+        rest(journal, worked);
+    return !stopping || syncing || is_failed(journal) ||
+           durable_offset(journal) != atomic_load(&journal->submitted);
+}
+
 void *journal_thread(void *arg)
 {
     struct journal *journal = arg;
-    for (;;) {
-        bool worked = false;
-        bool stopping = atomic_load(&journal->stopping);
-        if (atomic_exchange(&journal->poked, false))
-            journal->trim_due = true;
-        if (is_failed(journal)) {
-            if (stopping || env_now_mono_us(journal->env) >= journal->retry_at_us)
-                recover_from_failure(journal);
-            if (stopping && is_failed(journal))
-                break;
-        } else {
-            worked = write_pending(journal);
-            if (!is_failed(journal) && sync_is_due(journal))
-                sync_now(journal);
-        }
-        if (journal->trim_due)
-            delete_released(journal);
-        bool done =
-            !is_failed(journal) && durable_offset(journal) == atomic_load(&journal->submitted);
-        if (stopping && done)
-            break;
-        if (!stopping)
-            rest(journal, worked);
-    }
+    while (run_round(journal))
+        continue;
     end_thread(journal);
     return NULL;
 }

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,8 +23,9 @@
 #define PATIENCE_MS 60000
 #define POLL_MS     5
 #define WITNESSES   2
-/* A second, and what a sync that is under way takes on a disk that others load. */
-#define LOSS_US_MAX 10000000
+/* Milliseconds are promised; the rest is for write() on a disk, and threads on a machine, that
+ * others load. */
+#define LOSS_US_MAX 3000000
 
 static char *data_dir;
 static bool is_mounted; /* a file system of its own on it */
@@ -196,24 +196,12 @@ static void a_file_system_that_turned_read_only_delays_cuts(void **state)
     fail_and_recover(IO_CHANGES, "/rocksdb/", EROFS);
 }
 
-/* RocksDB's files may not grow beyond what they need to hold; the journal's segments may. */
+/* The limit itself is not set: the journal's segments may exceed their size while a sync takes its
+ * time, and would meet it, too. */
 static void a_limit_on_file_sizes_delays_cuts(void **state)
 {
     (void)state;
-    const struct rlimit limited = {.rlim_cur = 1536 << 10, .rlim_max = RLIM_INFINITY};
-    const struct rlimit unlimited = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    struct server_fixture *server = start();
-    struct resp_client *client = server_fixture_connect(server);
-    pid_t pid = server_fixture_pid(server);
-    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &limited, NULL), 0);
-    write_until(client, "cut_status:err");
-    int64_t until_ms = harness_now_ms() + 500;
-    while (harness_now_ms() < until_ms)
-        step_all();
-    compare(server, 0);
-    assert_int_equal(prlimit(pid, RLIMIT_FSIZE, &unlimited, NULL), 0);
-    wait_until(client, "cut_status:ok");
-    finish(server, client);
+    fail_and_recover(IO_WRITE, "/rocksdb/", EFBIG);
 }
 
 /* Lets a file grow until the file system of the data directory has no more than `left` bytes. */

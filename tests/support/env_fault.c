@@ -247,6 +247,10 @@ static int before_call(void *arg, struct env_call *call)
     struct env_fault *fault = arg;
     (void)pthread_mutex_lock(&fault->lock);
     void (*watch)(void *, struct env_call *) = plan_matches(fault, call) ? fault->watch : NULL;
+    struct tracked_file *synced =
+        call->op == ENV_OP_FDATASYNC ? find_file(fault, call->path) : NULL;
+    uint64_t bytes_before =
+        synced == NULL ? 0 : synced->bytes; /* what comes later need not be in */
     (void)pthread_mutex_unlock(&fault->lock);
     if (watch != NULL)
         watch(fault->watch_arg, call);
@@ -268,8 +272,8 @@ static int before_call(void *arg, struct env_call *call)
         reveal_loss(fault, call->path);
     if (error == 0 && call->op == ENV_OP_FDATASYNC) {
         struct tracked_file *file = find_file(fault, call->path);
-        if (file != NULL)
-            file->synced_bytes = file->bytes;
+        if (file != NULL && file->synced_bytes < bytes_before)
+            file->synced_bytes = bytes_before;
         error = ENV_HOOK_SKIP;
     }
     if (error == 0 && call->op == ENV_OP_SYNC_DIR) {

@@ -45,6 +45,8 @@ struct journal_fixture *journal_fixture_create(void)
     fixture->fault = env_fault_create();
     fixture->random = UINT64_C(88172645463325252);
     fixture->model_db = JOURNAL_DB_UNKNOWN;
+    (void)pthread_mutex_init(&fixture->gate_lock, NULL);
+    (void)pthread_cond_init(&fixture->gate_changed, NULL);
     (void)pthread_mutex_init(&fixture->log_lock, NULL);
     fixture->options = (struct journal_options){
         .env = env_fault_env(fixture->fault),
@@ -63,9 +65,12 @@ void journal_fixture_destroy(struct journal_fixture *fixture)
 {
     if (fixture == NULL)
         return;
+    journal_fixture_open_gate(fixture);
     journal_close(fixture->journal);
     env_fault_destroy(fixture->fault);
     harness_remove_dir(fixture->root);
+    (void)pthread_mutex_destroy(&fixture->gate_lock);
+    (void)pthread_cond_destroy(&fixture->gate_changed);
     (void)pthread_mutex_destroy(&fixture->log_lock);
     mem_free(fixture->root);
     mem_free(fixture->boundaries);
@@ -162,6 +167,51 @@ void journal_fixture_sync(struct journal_fixture *fixture)
     journal_fixture_note(fixture);
     assert_int_equal(fixture->durable, end);
 }
+
+/* ---- The gate ---- */
+
+static void wait_at_gate(void *arg, struct env_call *call)
+{
+    struct journal_fixture *fixture = arg;
+    (void)call;
+    (void)pthread_mutex_lock(&fixture->gate_lock);
+    fixture->gate_waiting++;
+    while (fixture->gate_closed)
+        (void)pthread_cond_wait(&fixture->gate_changed, &fixture->gate_lock);
+    fixture->gate_waiting--;
+    (void)pthread_mutex_unlock(&fixture->gate_lock);
+}
+
+static void set_gate(struct journal_fixture *fixture, bool closed)
+{
+    (void)pthread_mutex_lock(&fixture->gate_lock);
+    fixture->gate_closed = closed;
+    (void)pthread_cond_broadcast(&fixture->gate_changed);
+    (void)pthread_mutex_unlock(&fixture->gate_lock);
+}
+
+void journal_fixture_close_gate(struct journal_fixture *fixture, uint32_t ops)
+{
+    set_gate(fixture, true);
+    env_fault_set_plan(fixture->fault, &(struct env_fault_plan){.ops = ops});
+    env_fault_set_watcher(fixture->fault, wait_at_gate, fixture);
+}
+
+void journal_fixture_open_gate(struct journal_fixture *fixture)
+{
+    env_fault_set_watcher(fixture->fault, NULL, NULL);
+    set_gate(fixture, false);
+}
+
+unsigned journal_fixture_waiting(struct journal_fixture *fixture)
+{
+    (void)pthread_mutex_lock(&fixture->gate_lock);
+    unsigned waiting = fixture->gate_waiting;
+    (void)pthread_mutex_unlock(&fixture->gate_lock);
+    return waiting;
+}
+
+/* ---- Comparing ---- */
 
 static const struct journal_boundary *find_boundary(const struct journal_fixture *fixture,
                                                     uint64_t offset)

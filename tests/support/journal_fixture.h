@@ -25,6 +25,10 @@ struct journal_fixture {
     size_t boundary_count;
     uint64_t durable; /* the highest offset that was reported durable */
     uint64_t random;
+    pthread_mutex_t gate_lock;
+    pthread_cond_t gate_changed;
+    bool gate_closed;
+    unsigned gate_waiting; /* calls that wait at the gate */
     pthread_mutex_t log_lock;
     struct buf log; /* what the journal logged, a line each */
 };
@@ -49,6 +53,12 @@ void journal_fixture_append(struct journal_fixture *fixture, unsigned count, siz
 void journal_fixture_submit(struct journal_fixture *fixture);
 /* Submits, and waits until all is durable. */
 void journal_fixture_sync(struct journal_fixture *fixture);
+
+/* From now on calls of `ops` (ENV_FAULT_OP) wait until journal_fixture_open_gate, on whichever
+ * thread makes them. Takes the place of plan and watcher. */
+void journal_fixture_close_gate(struct journal_fixture *fixture, uint32_t ops);
+void journal_fixture_open_gate(struct journal_fixture *fixture);
+unsigned journal_fixture_waiting(struct journal_fixture *fixture);
 
 /* After opening: the journal ends at a boundary of the model, not before what was reported durable;
  * what it holds, read block by block from the first byte held, is what the model has; the selected

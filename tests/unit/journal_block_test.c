@@ -141,7 +141,9 @@ static void fields_are_checked_although_the_checksum_is_right(void **state)
         {16, UINT64_MAX, 8, ST_CORRUPT},
         {26, 0, 2, ST_OK},
         {26, JOURNAL_BLOCK_AFTER_SYNC, 2, ST_OK},
-        {26, JOURNAL_BLOCK_FLAGS_ALL, 2, ST_OK},
+        {26, JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED, 2, ST_OK},
+        {26, JOURNAL_BLOCK_MARK, 2, ST_OK},
+        {26, JOURNAL_BLOCK_MARK | JOURNAL_BLOCK_CLOSED, 2, ST_CORRUPT},
         {26, JOURNAL_BLOCK_FLAGS_ALL + 1, 2, ST_UNSUPPORTED},
         {26, 0x8000, 2, ST_UNSUPPORTED},
         {24, 0xffff, 2, ST_OK},
@@ -159,6 +161,37 @@ static void fields_are_checked_although_the_checksum_is_right(void **state)
         if (journal_block_header_decode(header, &block, NULL) != cases[i].expected)
             fail_msg("case %zu", i);
     }
+}
+
+static void a_mark_is_written_and_read(void **state)
+{
+    (void)state;
+    struct err err;
+    struct buf file = {0};
+    struct journal_block mark = {.offset = UINT64_C(0x0102030405060708),
+                                 .db = 0x1234,
+                                 .flags = JOURNAL_BLOCK_MARK,
+                                 .durable = UINT64_C(0x0102030405060702)};
+    uint8_t out[JOURNAL_BLOCK_HEADER_BYTES];
+    journal_block_header_encode(&mark, out);
+    golden_read("journal/v1/mark.bin", &file);
+    assert_bytes(bytes_make(out, sizeof(out)), buf_bytes(&file));
+    struct journal_block block;
+    assert_ok(journal_block_header_decode(file.data, &block, &err), &err);
+    assert_int_equal(block.payload_len, 0);
+    assert_int_equal(block.offset, mark.offset);
+    assert_int_equal(block.durable, mark.durable);
+    assert_int_equal(block.db, 0x1234);
+    assert_int_equal(block.flags, JOURNAL_BLOCK_MARK);
+    assert_ok(journal_block_payload_verify(&block, bytes_make(NULL, 0), &err), &err);
+    /* It cannot speak of what follows it. */
+    for (uint64_t durable = mark.offset; durable <= mark.offset + 1; durable++) {
+        store_le64(out + 8, durable);
+        store_le32(out + 28, crc32c(0, out, 28));
+        assert_status(journal_block_header_decode(out, &block, NULL),
+                      durable == mark.offset ? ST_OK : ST_CORRUPT);
+    }
+    buf_deinit(&file);
 }
 
 static void a_segment_of_another_version_is_told_from_a_damaged_one(void **state)
@@ -221,6 +254,7 @@ int main(void)
         TEST_WITH(each_flipped_byte_of_a_header_is_detected, load_golden, NULL),
         TEST_WITH(each_flipped_byte_and_truncation_of_a_payload_is_detected, load_golden, NULL),
         TEST_WITH(fields_are_checked_although_the_checksum_is_right, load_golden, NULL),
+        TEST_WITH(a_mark_is_written_and_read, NULL, NULL),
         TEST_WITH(a_segment_of_another_version_is_told_from_a_damaged_one, load_golden, NULL),
         TEST_WITH(a_block_behind_damage_is_found_wherever_it_stands, load_golden, NULL),
         TEST_WITH(a_broken_header_does_not_hide_a_good_one_inside_it, load_golden, NULL),

@@ -75,21 +75,21 @@ static void kill_journal(struct journal_fixture *fixture)
     env_fault_revive(fixture->fault);
 }
 
-/* Segments: one full, one with `blocks` blocks, each synced or (under everysec) none. */
+/* Segments: one full, one with `blocks` blocks, each synced or (under everysec) the first. */
 static void make_journal(struct journal_fixture *fixture, unsigned blocks, bool synced)
 {
     fixture->options.fsync = JOURNAL_FSYNC_ALWAYS;
     journal_fixture_open(fixture);
     journal_fixture_stage(fixture, 1, 5000);
     journal_fixture_sync(fixture);
-    if (!synced) {
-        env_fault_stop_clock(fixture->fault);
-        journal_set_fsync(fixture->journal, JOURNAL_FSYNC_EVERYSEC);
-    }
     for (unsigned i = 0; i < blocks; i++) {
         journal_fixture_append(fixture, 1 + i % 2, 60);
-        if (synced)
+        if (synced || i == 0)
             journal_fixture_sync(fixture);
+        if (!synced && i == 0) {
+            env_fault_stop_clock(fixture->fault);
+            journal_set_fsync(fixture->journal, JOURNAL_FSYNC_EVERYSEC);
+        }
     }
     while (journal_written(fixture->journal) != journal_end(fixture->journal))
         (void)sched_yield();
@@ -222,7 +222,7 @@ static void a_flipped_byte_in_what_was_never_synced_is_a_torn_tail(void **state)
     (void)journal_fixture_segments(fixture, -1, path);
     journal_fixture_read_file(path, &good);
     size_t count = block_positions(&good, blocks);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 1; i < count; i++) {
         restore(fixture, &snapshot);
         good.data[blocks[i] + 40] ^= 4;
         journal_fixture_write_file(path, buf_bytes(&good));
@@ -233,6 +233,76 @@ static void a_flipped_byte_in_what_was_never_synced_is_a_torn_tail(void **state)
                              (count - i) * JOURNAL_BLOCK_HEADER_BYTES);
         kill_journal(fixture);
     }
+    buf_deinit(&good);
+    drop_snapshot(&snapshot);
+}
+
+/* A sync that ended while more was written: a mark says what it covered. */
+static void a_flipped_byte_before_a_mark_is_corruption_up_to_what_it_says(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    char path[512];
+    struct buf good = {0};
+    fixture->options.fsync = JOURNAL_FSYNC_NO;
+    journal_fixture_open(fixture);
+    journal_fixture_close_gate(fixture, ENV_FAULT_OP(ENV_OP_FDATASYNC));
+    uint64_t synced = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        journal_fixture_append(fixture, 1 + i % 2, 60);
+        while (journal_written(fixture->journal) != journal_end(fixture->journal))
+            (void)sched_yield();
+        if (i == 1) {
+            synced = journal_end(fixture->journal);
+            journal_sync(fixture->journal, synced);
+            while (journal_fixture_waiting(fixture) == 0)
+                (void)sched_yield();
+        }
+        if (i == 3) {
+            journal_fixture_open_gate(fixture);
+            while (journal_durable(fixture->journal) != synced)
+                (void)sched_yield();
+        }
+    }
+    kill_journal(fixture);
+    struct snapshot snapshot = take_snapshot(fixture);
+    (void)journal_fixture_segments(fixture, 0, path);
+    journal_fixture_read_file(path, &good);
+    size_t blocks = 0;
+    uint64_t offset = 0; /* of the block that `at` is in */
+    size_t end = HEADER; /* where that ends */
+    uint64_t mark_offset = 0;
+    size_t mark_end = 0;
+    for (size_t at = HEADER; at < good.len; at++) {
+        if (at == end) {
+            struct journal_block block;
+            assert_ok(journal_block_header_decode(good.data + at, &block, NULL), NULL);
+            if ((block.flags & JOURNAL_BLOCK_MARK) != 0) {
+                assert_int_equal(block.durable, synced);
+                mark_offset = block.offset;
+                mark_end = at + JOURNAL_BLOCK_HEADER_BYTES;
+            }
+            offset = block.offset;
+            end += JOURNAL_BLOCK_HEADER_BYTES + (size_t)block.payload_len;
+            blocks++;
+        }
+        restore(fixture, &snapshot);
+        good.data[at] ^= 2;
+        journal_fixture_write_file(path, buf_bytes(&good));
+        good.data[at] ^= 2;
+        if (offset < synced) {
+            assert_status(journal_fixture_try_open(fixture, NULL), ST_CORRUPT);
+        } else {
+            journal_fixture_open(fixture);
+            assert_int_equal(journal_end(fixture->journal), offset);
+            kill_journal(fixture);
+        }
+    }
+    assert_int_equal(blocks, 6);
+    /* The file may end behind the mark. */
+    restore(fixture, &snapshot);
+    journal_fixture_write_file(path, bytes_make(good.data, mark_end));
+    journal_fixture_open(fixture);
+    assert_int_equal(journal_end(fixture->journal), mark_offset);
     buf_deinit(&good);
     drop_snapshot(&snapshot);
 }
@@ -454,6 +524,7 @@ int main(void)
         TEST_WITH(a_tail_of_zeros_or_noise_is_cut_off, setup, teardown),
         TEST_WITH(a_flipped_byte_before_a_later_sync_is_corruption, setup, teardown),
         TEST_WITH(a_flipped_byte_in_what_was_never_synced_is_a_torn_tail, setup, teardown),
+        TEST_WITH(a_flipped_byte_before_a_mark_is_corruption_up_to_what_it_says, setup, teardown),
         TEST_WITH(a_flipped_byte_in_an_older_segment_is_corruption, setup, teardown),
         TEST_WITH(a_damaged_header_of_the_last_segment_is_corruption, setup, teardown),
         TEST_WITH(missing_segments_are_corruption, setup, teardown),

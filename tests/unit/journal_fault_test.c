@@ -89,7 +89,7 @@ static bool live_with_plan(struct journal_fixture *fixture, const struct env_fau
     return env_fault_failed(fixture->fault) > 0;
 }
 
-static void failed_calls_anywhere_lose_nothing(uint64_t in_a_row)
+static void failed_calls_anywhere_lose_nothing(uint64_t in_a_row, enum journal_fsync fsync)
 {
     uint64_t nth = 0;
     bool failed = true;
@@ -98,6 +98,7 @@ static void failed_calls_anywhere_lose_nothing(uint64_t in_a_row)
         nth++;
         fixture->options.retain_bytes = 8000;
         live_and_die(fixture);
+        fixture->options.fsync = fsync;
         struct env_fault_plan plan = {.ops = ENV_FAULT_ALL,
                                       .nth = nth,
                                       .count = in_a_row,
@@ -128,13 +129,15 @@ static void failed_calls_anywhere_lose_nothing(uint64_t in_a_row)
 static void one_failed_call_anywhere_loses_nothing(void **state)
 {
     (void)state;
-    failed_calls_anywhere_lose_nothing(1);
+    failed_calls_anywhere_lose_nothing(1, JOURNAL_FSYNC_ALWAYS);
+    failed_calls_anywhere_lose_nothing(1, JOURNAL_FSYNC_NO);
 }
 
 static void some_failed_calls_in_a_row_lose_nothing(void **state)
 {
     (void)state;
-    failed_calls_anywhere_lose_nothing(4);
+    failed_calls_anywhere_lose_nothing(4, JOURNAL_FSYNC_ALWAYS);
+    failed_calls_anywhere_lose_nothing(4, JOURNAL_FSYNC_NO);
 }
 
 enum end {

@@ -12,34 +12,6 @@
 #include "tests/support/harness.h"
 #include "tests/support/journal_fixture.h"
 
-/* A watcher that holds the journal thread in its write until told to go on. */
-struct gate {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool closed;
-};
-
-/* Not on a test's stack: a failed assertion leaves the thread waiting here, until the teardown. */
-static struct gate gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-static void wait_at_gate(void *arg, struct env_call *call)
-{
-    (void)arg;
-    (void)call;
-    (void)pthread_mutex_lock(&gate.lock);
-    while (gate.closed)
-        (void)pthread_cond_wait(&gate.changed, &gate.lock);
-    (void)pthread_mutex_unlock(&gate.lock);
-}
-
-static void set_gate(bool closed)
-{
-    (void)pthread_mutex_lock(&gate.lock);
-    gate.closed = closed;
-    (void)pthread_cond_broadcast(&gate.changed);
-    (void)pthread_mutex_unlock(&gate.lock);
-}
-
 static int setup(void **state)
 {
     *state = journal_fixture_create();
@@ -48,7 +20,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    set_gate(false);
     journal_fixture_destroy(*state);
     return 0;
 }
@@ -391,9 +362,7 @@ static void a_stalled_disk_is_a_backlog_until_it_moves(void **state)
     fixture->options.fsync = JOURNAL_FSYNC_NO;
     fixture->options.segment_bytes = 0;
     journal_fixture_open(fixture);
-    set_gate(true);
-    env_fault_set_plan(fixture->fault, &(struct env_fault_plan){.ops = ENV_FAULT_WRITES});
-    env_fault_set_watcher(fixture->fault, wait_at_gate, NULL);
+    journal_fixture_close_gate(fixture, ENV_FAULT_WRITES);
     uint8_t *block = mem_calloc(1, 1 << 20);
     memset(block, '\n', 1 << 20);
     for (unsigned i = 0; i < 65; i++) {
@@ -403,12 +372,11 @@ static void a_stalled_disk_is_a_backlog_until_it_moves(void **state)
     }
     assert_true(journal_backlogged(fixture->journal));
     assert_int_equal(atomic_load(&calls), 0);
-    set_gate(false);
+    journal_fixture_open_gate(fixture);
     WAIT_UNTIL(!journal_backlogged(fixture->journal));
     WAIT_UNTIL(atomic_load(&calls) > 0);
     mem_free(block);
     journal_fixture_close(fixture);
-    env_fault_set_watcher(fixture->fault, NULL, NULL);
 }
 
 static void one_sync_covers_what_came_in_meanwhile(void **state)
@@ -416,22 +384,131 @@ static void one_sync_covers_what_came_in_meanwhile(void **state)
     struct journal_fixture *fixture = *state;
     fixture->options.segment_bytes = 0;
     journal_fixture_open(fixture);
-    set_gate(true);
-    env_fault_set_plan(fixture->fault,
-                       &(struct env_fault_plan){.ops = ENV_FAULT_OP(ENV_OP_FDATASYNC)});
-    env_fault_set_watcher(fixture->fault, wait_at_gate, NULL);
+    journal_fixture_close_gate(fixture, ENV_FAULT_OP(ENV_OP_FDATASYNC));
     journal_fixture_append(fixture, 1, 100);
     WAIT_UNTIL(journal_written(fixture->journal) == journal_end(fixture->journal));
     for (unsigned i = 0; i < 500; i++)
         journal_fixture_append(fixture, 1, 100);
-    set_gate(false);
+    journal_fixture_open_gate(fixture);
     journal_fixture_sync(fixture);
     struct journal_stats stats;
     journal_read_stats(fixture->journal, &stats);
     assert_int_equal(stats.sync_count, 2);
     assert_int_equal(stats.block_count, 501);
     assert_true(stats.wake_count <= 1);
-    env_fault_set_watcher(fixture->fault, NULL, NULL);
+}
+
+/* Opens with lazy syncs, writes a first block, and holds the sync of it; returns where it ends. */
+static uint64_t hold_a_sync(struct journal_fixture *fixture)
+{
+    fixture->options.fsync = JOURNAL_FSYNC_EVERYSEC;
+    env_fault_stop_clock(fixture->fault);
+    journal_fixture_open(fixture);
+    journal_fixture_close_gate(fixture, ENV_FAULT_OP(ENV_OP_FDATASYNC));
+    journal_fixture_append(fixture, 1, 100);
+    uint64_t end = journal_end(fixture->journal);
+    WAIT_UNTIL(journal_written(fixture->journal) == end);
+    journal_sync(fixture->journal, end);
+    WAIT_UNTIL(journal_fixture_waiting(fixture) == 1);
+    return end;
+}
+
+static void writing_goes_on_during_a_sync(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    fixture->options.segment_bytes = 0;
+    uint64_t first = hold_a_sync(fixture);
+    for (unsigned i = 0; i < 20; i++) {
+        journal_fixture_append(fixture, 2, 1000);
+        WAIT_UNTIL(journal_written(fixture->journal) == journal_end(fixture->journal));
+    }
+    assert_int_equal(journal_durable(fixture->journal), 0);
+    /* The sync covers what had been written when it began, and no more. */
+    journal_fixture_open_gate(fixture);
+    WAIT_UNTIL(journal_durable(fixture->journal) > 0);
+    assert_int_equal(journal_durable(fixture->journal), first);
+    env_fault_advance(fixture->fault, 1000000);
+    journal_set_fsync(fixture->journal, JOURNAL_FSYNC_EVERYSEC); /* look again */
+    WAIT_UNTIL(journal_durable(fixture->journal) == journal_end(fixture->journal));
+    struct journal_stats stats;
+    journal_read_stats(fixture->journal, &stats);
+    assert_int_equal(stats.sync_count, 2);
+}
+
+static void a_kill_during_a_sync_loses_nothing_that_was_submitted(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    (void)hold_a_sync(fixture); /* and segments are small: the next one is wanted, too */
+    while (journal_end(fixture->journal) < 3 * JOURNAL_SEGMENT_BYTES_MIN)
+        journal_fixture_append(fixture, 2, 1000);
+    uint64_t end = journal_end(fixture->journal);
+    WAIT_UNTIL(journal_written(fixture->journal) == end);
+    env_fault_kill(fixture->fault);
+    journal_fixture_open_gate(fixture);
+    journal_fixture_close(fixture);
+    env_fault_revive(fixture->fault);
+    journal_fixture_open(fixture);
+    assert_int_equal(journal_end(fixture->journal), end);
+}
+
+static void a_segment_is_begun_while_writing_goes_on(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    struct journal_stats stats;
+    fixture->options.fsync = JOURNAL_FSYNC_NO;
+    journal_fixture_open(fixture);
+    struct journal_reader *reader = NULL;
+    assert_ok(journal_reader_open(fixture->journal, 0, &reader, NULL), NULL);
+    for (unsigned round = 0; round < 3; round++) {
+        /* The sync before a new segment is held, or that of the one just begun. */
+        journal_fixture_close_gate(fixture, ENV_FAULT_OP(ENV_OP_FDATASYNC));
+        while (journal_fixture_waiting(fixture) == 0)
+            journal_fixture_append(fixture, 2, 500);
+        for (unsigned i = 0; i < 5; i++)
+            journal_fixture_append(fixture, 2, 3000);
+        WAIT_UNTIL(journal_written(fixture->journal) == journal_end(fixture->journal));
+        journal_fixture_check_reader(fixture, reader);
+        journal_read_stats(fixture->journal, &stats);
+        size_t before = stats.segment_count;
+        journal_fixture_open_gate(fixture);
+        WAIT_UNTIL((journal_fixture_append(fixture, 2, 500),
+                    journal_read_stats(fixture->journal, &stats), stats.segment_count > before));
+        WAIT_UNTIL(journal_written(fixture->journal) == journal_end(fixture->journal));
+        journal_fixture_check_reader(fixture, reader);
+    }
+    journal_reader_close(reader);
+    journal_fixture_sync(fixture);
+    env_fault_kill(fixture->fault);
+    journal_fixture_close(fixture);
+    env_fault_power_cut(fixture->fault, ENV_FAULT_CUT_DROP, 1);
+    env_fault_revive(fixture->fault);
+    journal_fixture_open(fixture);
+}
+
+static void memory_is_bounded_while_a_sync_takes_its_time(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    fixture->options.segment_bytes = 0;
+    (void)hold_a_sync(fixture);
+    uint8_t *block = mem_calloc(1, 1 << 20);
+    memset(block, '\n', 1 << 20);
+    for (uint64_t bytes = 0; bytes < JOURNAL_HELD_BYTES_MAX + ((uint64_t)8 << 20);
+         bytes += 1 << 20) {
+        journal_stage_bytes(fixture->journal, 0, bytes_make(block, 1 << 20));
+        journal_submit(fixture->journal);
+    }
+    mem_free(block);
+    /* It has gone to rest, although there is more to write: it must be woken. */
+    struct journal_stats stats;
+    journal_read_stats(fixture->journal, &stats);
+    uint64_t wakes = stats.wake_count;
+    WAIT_UNTIL((journal_stage_bytes(fixture->journal, 0, bytes_text("\n")),
+                journal_submit(fixture->journal), journal_read_stats(fixture->journal, &stats),
+                stats.wake_count > wakes));
+    assert_true(stats.written >= JOURNAL_HELD_BYTES_MAX);
+    assert_true(stats.written < JOURNAL_HELD_BYTES_MAX + ((uint64_t)4 << 20));
+    journal_fixture_open_gate(fixture);
+    WAIT_UNTIL(journal_written(fixture->journal) == journal_end(fixture->journal));
 }
 
 static void short_writes_and_reads_are_finished(void **state)
@@ -536,6 +613,10 @@ int main(void)
         TEST_WITH(notifications_say_when_to_look_again, setup, teardown),
         TEST_WITH(a_stalled_disk_is_a_backlog_until_it_moves, setup, teardown),
         TEST_WITH(one_sync_covers_what_came_in_meanwhile, setup, teardown),
+        TEST_WITH(writing_goes_on_during_a_sync, setup, teardown),
+        TEST_WITH(a_kill_during_a_sync_loses_nothing_that_was_submitted, setup, teardown),
+        TEST_WITH(a_segment_is_begun_while_writing_goes_on, setup, teardown),
+        TEST_WITH(memory_is_bounded_while_a_sync_takes_its_time, setup, teardown),
         TEST_WITH(short_writes_and_reads_are_finished, setup, teardown),
         TEST_WITH(checking_a_directory_changes_nothing, setup, teardown),
         TEST_WITH(closing_again_and_again_leaves_one_mark, setup, teardown),
