@@ -247,13 +247,14 @@ static int before_call(void *arg, struct env_call *call)
     struct env_fault *fault = arg;
     (void)pthread_mutex_lock(&fault->lock);
     void (*watch)(void *, struct env_call *) = plan_matches(fault, call) ? fault->watch : NULL;
+    void *watch_arg = fault->watch_arg;
     struct tracked_file *synced =
         call->op == ENV_OP_FDATASYNC ? find_file(fault, call->path) : NULL;
     uint64_t bytes_before =
         synced == NULL ? 0 : synced->bytes; /* what comes later need not be in */
     (void)pthread_mutex_unlock(&fault->lock);
     if (watch != NULL)
-        watch(fault->watch_arg, call);
+        watch(watch_arg, call);
     (void)pthread_mutex_lock(&fault->lock);
     int error = fault->dead ? DEAD : apply_plan(fault, call);
     bool writes = call->op == ENV_OP_WRITE || call->op == ENV_OP_WRITEV;
