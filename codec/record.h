@@ -110,6 +110,11 @@ enum record_string_encoding {
     RECORD_STRING_INT = 2,
 };
 
+enum record_zset_encoding {
+    RECORD_ZSET_LISTPACK = 0,
+    RECORD_ZSET_TABLE = 1,
+};
+
 struct record_header {
     bool has_expire;
     bool large;           /* the payload is a header, the elements stand under element keys */

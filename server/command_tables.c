@@ -8,7 +8,6 @@ static const struct command *const tables[] = {
     cmd_bitfield_table,
     cmd_bitmap_table,
     cmd_client_table,
-    cmd_client_tracking_table,
     cmd_command_table,
     cmd_config_table,
     cmd_conn_table,
@@ -27,6 +26,11 @@ static const struct command *const tables[] = {
     cmd_scan_table,
     cmd_string_table,
     cmd_wait_table,
+    cmd_zset_algebra_table,
+    cmd_zset_pop_table,
+    cmd_zset_random_table,
+    cmd_zset_range_table,
+    cmd_zset_table,
 };
 /* clang-format on */
 

@@ -107,7 +107,7 @@ static bool is_about(const struct command *command, enum object_type type)
         {"list", {OBJECT_LIST}},
         {"hash", {OBJECT_HASH}},
         {"set", {OBJECT_SET}},
-        {"sorted_set", {OBJECT_ZSET, OBJECT_SET}},
+        {"sorted-set", {OBJECT_ZSET, OBJECT_SET}},
         {"geo", {OBJECT_ZSET}},
         {"stream", {OBJECT_STREAM}},
     };

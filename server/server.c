@@ -18,7 +18,6 @@
 #include "server/services.h"
 #include "server/stats.h"
 #include "server/supervise.h"
-#include "server/tracking.h"
 #include "storage/env.h"
 #include "storage/expire.h"
 #include "storage/keyspace.h"
@@ -143,6 +142,8 @@ static void fill_store_options(struct server *server, struct store_options *out)
         .db_count = (uint32_t)config->databases,
         .large_object_bytes = config->large_object_threshold,
         .large_collection_bytes = config->large_collection_threshold,
+        .zset_listpack_entries = config->zset_max_listpack_entries,
+        .zset_listpack_value = config->zset_max_listpack_value,
         .whole_load_bytes = config->whole_load_limit,
         .fsync = fsync_policy(config),
         .segment_bytes = config->journal_segment_size,
@@ -207,7 +208,9 @@ static void register_hooks(struct server *server)
                                                  "notify-keyspace-events",
                                                  "large-object-threshold",
                                                  "large-collection-threshold",
-                                                 "whole-load-limit"};
+                                                 "whole-load-limit",
+                                                 "zset-max-listpack-entries",
+                                                 "zset-max-listpack-value"};
     for (size_t i = 0; i < sizeof(store_settings) / sizeof(store_settings[0]); i++)
         config_on_change(server->config, store_settings[i], apply_store_settings, server);
     config_on_change(server->config, "loglevel", apply_loglevel, server);
@@ -419,7 +422,6 @@ static enum status open_parts(struct server *server, struct err *err)
     services->journal = store_journal(services->store);
     services->cold = store_cold(services->store);
     services->pubsub = pubsub_create(services->pushes, ks_hash_seed(services->ks));
-    services->tracking = tracking_create(services, ks_hash_seed(services->ks));
     services->exec = exec_create(services);
     loop_on_tick_end(services->loop, on_tick_end, server);
     services->conns = conns_create(services);
@@ -475,7 +477,6 @@ void server_close(struct server *server)
     conns_destroy(services->conns);
     replay_destroy(server->replay);
     exec_destroy(services->exec);
-    tracking_destroy(services->tracking);
     pubsub_destroy(services->pubsub);
     pushes_destroy(services->pushes);
     struct err err;

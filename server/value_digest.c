@@ -3,6 +3,11 @@
 #include "codec/check.h"
 #include "codec/endian.h"
 #include "storage/types/string.h"
+#include "storage/types/zset.h"
+
+#include <stdio.h>
+
+#define SCORE_CHARS_MAX 32 /* 17 digits, sign, point, exponent */
 
 /* Redis numbers its types so; the digest has the number. */
 static uint32_t redis_type(const struct object *o)
@@ -77,11 +82,40 @@ static void mix_string(struct value_digest *digest, const struct object *o)
     stir(digest);
 }
 
+static void mix_zset(struct value_digest *digest, const struct object *o)
+{
+    struct zset_walk walk;
+    struct bytes member;
+    double score;
+    zset_walk_init(&walk, o, 0, false);
+    while (zset_walk_next(&walk, &member, &score)) {
+        struct value_digest element = {{0}};
+        char text[SCORE_CHARS_MAX];
+        mix_bytes(&element, member);
+        int len = snprintf(text, sizeof text, "%.17g", score);
+        mix_bytes(&element, bytes_make(text, (size_t)len));
+        xor_bytes(digest, bytes_make(element.bytes, SHA1_BYTES));
+    }
+}
+
 void value_digest_add_object(struct value_digest *digest, const struct object *o)
 {
     mix_u32(digest, redis_type(o));
-    CHECK(o->type == OBJECT_STRING);
-    mix_string(digest, o);
+    switch ((enum object_type)o->type) {
+    case OBJECT_STRING:
+        mix_string(digest, o);
+        break;
+    case OBJECT_ZSET:
+        mix_zset(digest, o);
+        break;
+    case OBJECT_LIST:
+    case OBJECT_SET:
+    case OBJECT_HASH:
+    case OBJECT_STREAM:
+    case OBJECT_NONE:
+    case OBJECT_TYPE_COUNT:
+        CHECK_UNREACHED("the object is live, and of a type there is");
+    }
     if (object_has_expire(o))
         xor_bytes(digest, bytes_text("!!expire!!"));
 }

@@ -5,6 +5,7 @@
 #include "storage/object_value.h"
 #include "storage/parts.h"
 #include "storage/types/string.h"
+#include "storage/types/zset.h"
 #include "storage/value_type.h"
 
 const char *object_type_name(enum object_type type)
@@ -32,6 +33,7 @@ const char *object_type_name(enum object_type type)
 /* A new type is added here. */
 static const struct value_type *const value_types[OBJECT_TYPE_COUNT] = {
     [OBJECT_STRING] = &string_value_type,
+    [OBJECT_ZSET] = &zset_value_type,
 };
 
 const struct value_type *object_value_type(enum object_type type)

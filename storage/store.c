@@ -238,6 +238,8 @@ static void configure_keyspace(struct store *store)
     store->ks->clock.lfu_decay_minutes = options->lfu_decay_minutes;
     store->ks->string_rules.large_bytes = options->large_object_bytes;
     store->ks->value_rules.large_bytes = options->large_collection_bytes;
+    store->ks->value_rules.zset_listpack_entries = options->zset_listpack_entries;
+    store->ks->value_rules.zset_listpack_value = options->zset_listpack_value;
     loader_set_inline(store->loader, !options->always_cold);
 }
 

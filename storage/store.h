@@ -24,6 +24,8 @@ struct store_options {
     uint32_t db_count;
     size_t large_object_bytes;
     size_t large_collection_bytes;
+    size_t zset_listpack_entries;
+    size_t zset_listpack_value;
     size_t whole_load_bytes;
     /* Journal */
     enum journal_fsync fsync;

@@ -23,6 +23,8 @@ struct parts;
 struct value_rules {
     uint64_t hash_seed; /* of positions, of keys and of members */
     size_t large_bytes; /* large-collection-threshold: what has more in elements becomes large */
+    size_t zset_listpack_entries;  /* zset-max-listpack-entries */
+    size_t zset_listpack_value;    /* zset-max-listpack-value */
     uint64_t (*new_id)(void *arg); /* gives out object ids */
     void *arg;
 };

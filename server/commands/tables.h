@@ -10,7 +10,6 @@ extern const struct command cmd_admin_table[]; /* INFO, LASTSAVE, TIME, LOLWUT, 
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_client_table[]; /* CLIENT */
-extern const struct command cmd_client_tracking_table[]; /* CLIENT TRACKING and the like */
 extern const struct command cmd_command_table[]; /* COMMAND */
 extern const struct command cmd_config_table[]; /* CONFIG */
 extern const struct command cmd_conn_table[]; /* AUTH, HELLO, PING and the like */
@@ -29,6 +28,11 @@ extern const struct command cmd_range_table[]; /* parts of strings */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
 extern const struct command cmd_string_table[]; /* GET, SET and the like */
 extern const struct command cmd_wait_table[]; /* WAIT, WAITAOF */
+extern const struct command cmd_zset_algebra_table[]; /* ZUNION, ZINTER, ZDIFF */
+extern const struct command cmd_zset_pop_table[]; /* ZPOPMIN, ZMPOP, BZPOPMIN and the like */
+extern const struct command cmd_zset_random_table[]; /* ZRANDMEMBER */
+extern const struct command cmd_zset_range_table[]; /* ZRANGE, ZREMRANGEBYSCORE and the like */
+extern const struct command cmd_zset_table[]; /* ZADD, ZSCORE, ZRANK and the like */
 /* clang-format on */
 
 #endif

@@ -6,8 +6,9 @@
 #define BASALT_STORAGE_TYPES_ZSET_ELEMENT_H
 
 #include "codec/bytes.h"
+#include "codec/mem.h"
 #include "codec/record.h"
-#include "storage/parts.h"
+#include "storage/member_table.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -29,17 +30,23 @@ static inline void zset_element_set_score(struct part *element, double score)
 static inline struct bytes zset_element_member(const struct part *element)
 {
     const uint8_t *at = element->data + ZSET_SCORE_BYTES;
-    size_t len = *at++;
-    if (__builtin_expect(len >= 0x80, 0)) {
-        len &= 0x7f;
-        for (unsigned shift = 7;; shift += 7) {
-            uint8_t byte = *at++;
-            len |= (size_t)(byte & 0x7f) << shift;
-            if (byte < 0x80)
-                break;
-        }
-    }
+    size_t len;
+    at += member_varint(at, &len);
     return bytes_make(at, len);
+}
+
+/* A clean one that is nowhere yet. */
+static inline struct part *zset_element_create(double score, struct bytes member)
+{
+    uint8_t len[VARINT_BYTES_MAX];
+    size_t len_bytes = varint_encode(member.len, len);
+    struct part *element = mem_alloc(PART_HEADER_BYTES + ZSET_SCORE_BYTES + len_bytes + member.len);
+    memset(element, 0, PART_HEADER_BYTES);
+    zset_element_set_score(element, score);
+    memcpy(element->data + ZSET_SCORE_BYTES, len, len_bytes);
+    if (member.len != 0)
+        memcpy(element->data + ZSET_SCORE_BYTES + len_bytes, member.data, member.len);
+    return element;
 }
 
 /* The score as an unsigned integer of the same order; 0 and -0 are one. */

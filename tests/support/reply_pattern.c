@@ -19,6 +19,7 @@ struct reply_pattern {
     enum resp_kind kind;
     bool any;       /* whatever the kind */
     bool unordered; /* children in any order */
+    bool pairs;     /* children stand in arrays of two in RESP3 */
     bool open;      /* more children may follow */
     enum text_test test;
     char format[4];
@@ -264,6 +265,8 @@ static enum status parse_aggregate(struct parser *parser, struct reply_pattern *
                  {"|{", '}', RESP_ATTRIBUTE}};
     pattern->unordered = take_word(parser, "unordered");
     skip_blanks(parser);
+    pattern->pairs = take_word(parser, "pairs");
+    skip_blanks(parser);
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         if (!take_text(parser, forms[i].open))
             continue;
@@ -272,11 +275,15 @@ static enum status parse_aggregate(struct parser *parser, struct reply_pattern *
         pattern->unordered = pattern->unordered || pattern->kind == RESP_SET;
         enum status st = parse_children(parser, (uint8_t)forms[i].close, pattern);
         bool is_map = pattern->kind == RESP_MAP || pattern->kind == RESP_ATTRIBUTE;
-        if (st == ST_OK && is_map && pattern->child_count % 2 != 0)
+        if (st == ST_OK && pattern->pairs && pattern->kind != RESP_ARRAY)
+            return refuse(parser, "pairs are an array");
+        if (st == ST_OK && (is_map || pattern->pairs) && pattern->child_count % 2 != 0)
             return refuse(parser, "a key without a value");
         return st;
     }
     *found = false;
+    if (pattern->pairs)
+        return refuse(parser, "pairs of what?");
     return pattern->unordered ? refuse(parser, "unordered what?") : ST_OK;
 }
 
@@ -509,14 +516,22 @@ static bool place_unordered(const struct reply_pattern *pattern, const struct re
     return false;
 }
 
-static bool children_match(const struct reply_pattern *pattern, const struct resp_reply *reply,
-                           int protocol, const struct reply_captures *captures)
+static bool has_pairs(const struct resp_reply *reply)
+{
+    bool all = true;
+    for (size_t i = 0; i < reply->child_count; i++)
+        all = all && reply->children[i].kind == RESP_ARRAY && reply->children[i].child_count == 2;
+    return all;
+}
+
+static bool row_matches(const struct reply_pattern *pattern, const struct resp_reply *reply,
+                        int protocol, const struct reply_captures *captures)
 {
     if (reply->child_count < pattern->child_count ||
         (reply->child_count > pattern->child_count && !pattern->open))
         return false;
     if (pattern->unordered) {
-        size_t step = pattern->kind == RESP_MAP ? 2 : 1;
+        size_t step = pattern->kind == RESP_MAP || pattern->pairs ? 2 : 1;
         bool *taken = mem_calloc(reply->child_count + 1, sizeof(*taken));
         bool placed = place_unordered(pattern, reply, protocol, step, 0, taken);
         mem_free(taken);
@@ -527,6 +542,23 @@ static bool children_match(const struct reply_pattern *pattern, const struct res
             return false;
     }
     return true;
+}
+
+static bool children_match(const struct reply_pattern *pattern, const struct resp_reply *reply,
+                           int protocol, const struct reply_captures *captures)
+{
+    bool in_pairs = pattern->pairs && protocol != 2 && has_pairs(reply);
+    if (!in_pairs)
+        return (!pattern->pairs || protocol != 3) &&
+               row_matches(pattern, reply, protocol, captures);
+    struct resp_reply row = *reply; /* borrows what the pairs hold */
+    row.child_count = 2 * reply->child_count;
+    row.children = mem_calloc(row.child_count + 1, sizeof(*row.children));
+    for (size_t i = 0; i < row.child_count; i++)
+        row.children[i] = reply->children[i / 2].children[i % 2];
+    bool match = row_matches(pattern, &row, protocol, captures);
+    mem_free(row.children);
+    return match;
 }
 
 static bool matches_here(const struct reply_pattern *pattern, const struct resp_reply *reply,

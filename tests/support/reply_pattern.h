@@ -5,6 +5,7 @@
  *                                     with \/ \n \r
  *     [:1 "a" ...]                    an array that goes on
  *     unordered ["a" "b"]             in any order, for {...} too, always so for ~[...]
+ *     pairs ["a" ,1 "b" ,2]           in RESP3 an array of arrays of two; unordered pairs [...]
  *     :0 or :1                        one of several
  *     :*=id  "a"=name  /x/=name       names what came, for ${id} further down a transcript; of a
  *                                     regular expression with groups, what the first one matched

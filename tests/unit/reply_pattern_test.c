@@ -167,6 +167,11 @@ static void pattern_serves_both_protocols(void **state)
     } cases[] = {
         {"{\"k\" :1}", "*2\r\n$1\r\nk\r\n:1\r\n", "%1\r\n$1\r\nk\r\n:1\r\n"},
         {"~[:1]", "*1\r\n:1\r\n", "~1\r\n:1\r\n"},
+        {"pairs [:1 ,2]", "*2\r\n:1\r\n$1\r\n2\r\n", "*1\r\n*2\r\n:1\r\n,2\r\n"},
+        {"pairs [:1 :2 ...]", "*3\r\n:1\r\n:2\r\n:3\r\n",
+         "*2\r\n*2\r\n:1\r\n:2\r\n*2\r\n:3\r\n:4\r\n"},
+        {"unordered pairs [:1 :2 :3 :4]", "*4\r\n:3\r\n:4\r\n:1\r\n:2\r\n",
+         "*2\r\n*2\r\n:3\r\n:4\r\n*2\r\n:1\r\n:2\r\n"},
         {">[:1]", "*1\r\n:1\r\n", ">1\r\n:1\r\n"},
         {",1.5", "$3\r\n1.5\r\n", ",1.5\r\n"},
         {"(12", "$2\r\n12\r\n", "(12\r\n"},
@@ -221,13 +226,14 @@ static void broken_patterns_are_refused_and_open_ones_go_on(void **state)
         const char *text;
         enum status status;
     } cases[] = {
-        {"", ST_INVALID},         {"x", ST_INVALID},        {"\"x", ST_INVALID},
-        {"\"\\x1\"", ST_INVALID}, {"/x", ST_INVALID},       {"/(/", ST_INVALID},
-        {":", ST_INVALID},        {":x", ST_INVALID},       {":1..", ST_INVALID},
-        {":1 :2", ST_INVALID},    {"\"a\"b", ST_INVALID},   {"[... :1]", ST_INVALID},
-        {"{:1}", ST_INVALID},     {"[:1}", ST_INVALID},     {"unordered :1", ST_INVALID},
-        {":1=", ST_INVALID},      {":1 or", ST_INVALID},    {"nilly", ST_INVALID},
-        {"[", ST_AGAIN},          {"[:1 {\"a\"", ST_AGAIN}, {"~[ [] ", ST_AGAIN},
+        {"", ST_INVALID},         {"x", ST_INVALID},          {"\"x", ST_INVALID},
+        {"\"\\x1\"", ST_INVALID}, {"/x", ST_INVALID},         {"/(/", ST_INVALID},
+        {":", ST_INVALID},        {":x", ST_INVALID},         {":1..", ST_INVALID},
+        {":1 :2", ST_INVALID},    {"\"a\"b", ST_INVALID},     {"[... :1]", ST_INVALID},
+        {"{:1}", ST_INVALID},     {"[:1}", ST_INVALID},       {"unordered :1", ST_INVALID},
+        {"pairs :1", ST_INVALID}, {"pairs [:1]", ST_INVALID}, {"pairs ~[:1 :2]", ST_INVALID},
+        {":1=", ST_INVALID},      {":1 or", ST_INVALID},      {"nilly", ST_INVALID},
+        {"[", ST_AGAIN},          {"[:1 {\"a\"", ST_AGAIN},   {"~[ [] ", ST_AGAIN},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct reply_pattern *pattern = NULL;

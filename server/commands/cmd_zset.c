@@ -1,0 +1,447 @@
+/* Sorted sets, element by element: ZADD, ZREM, ZSCORE, ZRANK and their kin. Source: t_zset.c of
+ * Redis 7.2. */
+#include "server/call.h"
+#include "server/commands/rows.h"
+#include "server/commands/tables.h"
+#include "server/commands/zset_edit.h"
+#include "server/commands/zset_range.h"
+
+#include "codec/mem.h"
+
+#include <math.h>
+
+#define SCORES_FAST 32 /* so many of a request need no allocation */
+
+/* ---- ZADD, ZINCRBY. */
+
+enum { ADD_NX = 1, ADD_XX = 2, ADD_GT = 4, ADD_LT = 8, ADD_CH = 16, ADD_INCR = 32 };
+
+struct add {
+    struct call *c;
+    unsigned flags;
+    struct object *o; /* NULL: no such key yet */
+    int first;        /* argument of the first score */
+    int count;        /* pairs */
+    const double *scores;
+    bool changing; /* ks_change_begin was called */
+    bool processed;
+    uint64_t added, updated;
+    double result; /* the last score */
+};
+
+/* Returns the argument behind the options. */
+static int parse_add_options(struct call *c, unsigned *flags)
+{
+    static const struct {
+        const char *word;
+        unsigned flag;
+    } words[] = {{"nx", ADD_NX}, {"xx", ADD_XX}, {"gt", ADD_GT},
+                 {"lt", ADD_LT}, {"ch", ADD_CH}, {"incr", ADD_INCR}};
+    for (int i = 2; i < c->argc; i++) {
+        unsigned flag = 0;
+        for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
+            if (call_arg_is(c, i, words[w].word))
+                flag = words[w].flag;
+        if (flag == 0)
+            return i;
+        *flags |= flag;
+    }
+    return c->argc;
+}
+
+/* Looks at the options together; false: an error was replied. */
+static bool check_add(struct call *c, unsigned flags, int first)
+{
+    bool nx = (flags & ADD_NX) != 0;
+    bool gt = (flags & ADD_GT) != 0;
+    bool lt = (flags & ADD_LT) != 0;
+    int rest = c->argc - first;
+    if (rest == 0 || rest % 2 != 0)
+        reply_error_id(c->reply, ERROR_SYNTAX);
+    else if (nx && (flags & ADD_XX) != 0)
+        reply_error(c->reply, "ERR XX and NX options at the same time are not compatible");
+    else if ((gt && nx) || (lt && nx) || (gt && lt))
+        reply_error(c->reply, "ERR GT, LT, and/or NX options at the same time are not compatible");
+    else if ((flags & ADD_INCR) != 0 && rest > 2)
+        reply_error(c->reply, "ERR INCR option supports a single increment-element pair");
+    else
+        return true;
+    return false;
+}
+
+static void begin_change(struct add *add)
+{
+    struct call *c = add->c;
+    if (add->changing)
+        return;
+    add->changing = true;
+    bool is_new = add->o == NULL;
+    if (is_new)
+        add->o = ks_create(c->ks, &c->keys[0], OBJECT_ZSET);
+    ks_change_begin(c->ks, c->keys[0].db, add->o);
+    if (is_new)
+        zset_init(add->o, ks_value_rules(c->ks), (size_t)add->count, c->argv[add->first + 1].len);
+}
+
+/* Whether the options forbid to give an element with score `old` the score `score`. */
+static bool forbids(unsigned flags, double old, double score)
+{
+    return ((flags & ADD_LT) != 0 && score >= old) || ((flags & ADD_GT) != 0 && score <= old);
+}
+
+/* False: the score would be no number. */
+static bool add_pair(struct add *add, struct bytes member, double score)
+{
+    const struct value_rules *rules = ks_value_rules(add->c->ks);
+    struct zset_found found;
+    if (add->o == NULL || !zset_find(add->o, rules, member, &found)) {
+        if ((add->flags & ADD_XX) != 0)
+            return true;
+        begin_change(add);
+        zset_add(add->o, rules, member, score);
+        add->added++;
+    } else {
+        if ((add->flags & ADD_NX) != 0)
+            return true;
+        if ((add->flags & ADD_INCR) != 0)
+            score += found.score;
+        if (isnan(score))
+            return false;
+        if (forbids(add->flags, found.score, score))
+            return true;
+        if (score != found.score) {
+            begin_change(add);
+            zset_rescore(add->o, member, &found, score);
+            add->updated++;
+        }
+    }
+    add->processed = true;
+    add->result = score;
+    return true;
+}
+
+static void add_pairs(struct add *add)
+{
+    struct call *c = add->c;
+    if (add->o != NULL && !zset_fits(add->o, ks_value_rules(c->ks), (size_t)add->count)) {
+        begin_change(add);
+        zset_expect(add->o, ks_value_rules(c->ks), (size_t)add->count);
+    }
+    bool is_number = true;
+    for (int i = 0; i < add->count && is_number; i++)
+        is_number = add_pair(add, c->argv[add->first + 2 * i + 1], add->scores[i]);
+    if (add->changing)
+        ks_change_end(c->ks, c->keys[0].db, add->o);
+    if (add->added + add->updated != 0) {
+        bool increments = (add->flags & ADD_INCR) != 0;
+        call_key_modified(c, &c->keys[0]);
+        call_notify(c, NOTIFY_ZSET, increments ? "zincr" : "zadd", c->keys[0].key);
+        call_changed(c, add->added + add->updated);
+    }
+    if (!is_number)
+        reply_error(c->reply, "ERR resulting score is not a number (NaN)");
+    else if ((add->flags & ADD_INCR) == 0)
+        reply_integer(c->reply,
+                      (int64_t)(add->added + ((add->flags & ADD_CH) != 0 ? add->updated : 0)));
+    else if (add->processed)
+        reply_double(c->reply, add->result);
+    else
+        reply_null(c->reply);
+}
+
+/* The pairs of arguments from `first` on. */
+static void add_elements(struct call *c, unsigned flags, int first)
+{
+    double fast[SCORES_FAST];
+    int count = (c->argc - first) / 2;
+    double *scores = count <= SCORES_FAST ? fast : mem_alloc((size_t)count * sizeof *scores);
+    bool valid = true;
+    for (int i = 0; i < count && valid; i++)
+        valid = call_arg_f64(c, first + 2 * i, &scores[i]);
+    bool wrong_type = false;
+    struct object *o = valid ? call_find_write_type(c, 0, OBJECT_ZSET, &wrong_type) : NULL;
+    if (valid && !wrong_type) {
+        struct add add = {
+            .c = c, .flags = flags, .o = o, .first = first, .count = count, .scores = scores};
+        add_pairs(&add);
+    }
+    if (scores != fast)
+        mem_free(scores);
+}
+
+static void cmd_zadd(struct call *c)
+{
+    unsigned flags = 0;
+    int first = parse_add_options(c, &flags);
+    if (check_add(c, flags, first))
+        add_elements(c, flags, first);
+}
+
+static void cmd_zincrby(struct call *c)
+{
+    add_elements(c, ADD_INCR, 2);
+}
+
+/* ---- ZREM. */
+
+static void cmd_zrem(struct call *c)
+{
+    const struct value_rules *rules = ks_value_rules(c->ks);
+    bool wrong_type = false;
+    struct object *o = call_find_write_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (wrong_type)
+        return;
+    uint64_t removed = 0;
+    for (int i = 2; i < c->argc && o != NULL && zset_count(o) != 0; i++) {
+        struct zset_found found;
+        if (!zset_find(o, rules, c->argv[i], &found))
+            continue;
+        if (removed++ == 0)
+            ks_change_begin(c->ks, c->keys[0].db, o);
+        zset_remove(o, &found);
+    }
+    zset_removed(c, 0, o, removed, "zrem");
+    reply_integer(c->reply, (int64_t)removed);
+}
+
+/* ---- ZCARD, ZSCORE, ZMSCORE, ZCOUNT, ZLEXCOUNT. */
+
+static void cmd_zcard(struct call *c)
+{
+    bool wrong_type = false;
+    const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (!wrong_type)
+        reply_integer(c->reply, o == NULL ? 0 : (int64_t)zset_count(o));
+}
+
+static void reply_score(struct call *c, const struct object *o, struct bytes member)
+{
+    struct zset_found found;
+    if (o != NULL && zset_find(o, ks_value_rules(c->ks), member, &found))
+        reply_double(c->reply, found.score);
+    else
+        reply_null(c->reply);
+}
+
+static void cmd_zscore(struct call *c)
+{
+    bool wrong_type = false;
+    const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (!wrong_type)
+        reply_score(c, o, c->argv[2]);
+}
+
+static void cmd_zmscore(struct call *c)
+{
+    bool wrong_type = false;
+    const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (wrong_type)
+        return;
+    reply_array(c->reply, (uint64_t)c->argc - 2);
+    for (int i = 2; i < c->argc; i++)
+        reply_score(c, o, c->argv[i]);
+}
+
+static void count_range(struct call *c, enum zset_range_kind kind)
+{
+    struct zset_range range;
+    bool wrong_type = false;
+    if (!zset_range_parse(c, kind, 2, 3, &range))
+        return;
+    const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (wrong_type)
+        return;
+    struct zset_ranks ranks = {0, 0};
+    if (o != NULL)
+        ranks = zset_range_find(o, &range, false);
+    reply_integer(c->reply, (int64_t)(ranks.to - ranks.from));
+}
+
+static void cmd_zcount(struct call *c)
+{
+    count_range(c, ZSET_RANGE_SCORE);
+}
+
+static void cmd_zlexcount(struct call *c)
+{
+    count_range(c, ZSET_RANGE_MEMBER);
+}
+
+/* ---- ZRANK, ZREVRANK. */
+
+static void reply_rank(struct call *c, bool from_end)
+{
+    bool with_score = c->argc == 4;
+    bool wrong_type = false;
+    struct zset_found found;
+    if (c->argc > 4) {
+        reply_error_arity(c->reply, c->command->name);
+        return;
+    }
+    if (with_score && !call_arg_is(c, 3, "withscore")) {
+        reply_error_id(c->reply, ERROR_SYNTAX);
+        return;
+    }
+    const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (wrong_type)
+        return;
+    if (o == NULL || !zset_find(o, ks_value_rules(c->ks), c->argv[2], &found)) {
+        if (with_score)
+            reply_null_array(c->reply);
+        else
+            reply_null(c->reply);
+        return;
+    }
+    uint64_t rank = zset_rank(o, &found);
+    if (from_end)
+        rank = zset_count(o) - 1 - rank;
+    if (with_score)
+        reply_array(c->reply, 2);
+    reply_integer(c->reply, (int64_t)rank);
+    if (with_score)
+        reply_double(c->reply, found.score);
+}
+
+static void cmd_zrank(struct call *c)
+{
+    reply_rank(c, false);
+}
+
+static void cmd_zrevrank(struct call *c)
+{
+    reply_rank(c, true);
+}
+
+const struct command cmd_zset_table[] = {
+    {.name = "zadd",
+     .handler = cmd_zadd,
+     .arity = -4,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RW | KEY_UPDATE)},
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .complexity =
+         "O(log(N)) for each item added, where N is the number of elements in the sorted set.",
+     .summary = "Adds one or more members to a sorted set, or updates their scores. Creates the "
+                "key if it doesn't exist.",
+     .history = TEXTS("2.4.0", "Accepts multiple elements.", "3.0.2",
+                      "Added the `XX`, `NX`, `CH` and `INCR` options.", "6.2.0",
+                      "Added the `GT` and `LT` options."),
+     .args = ARGS(ARG("key", KEY),
+                  ARG("condition", ONEOF, .flags = ARG_OPTIONAL, .since = "3.0.2",
+                      .children = ARGS(TOKEN("nx", "NX"), TOKEN("xx", "XX"))),
+                  ARG("comparison", ONEOF, .flags = ARG_OPTIONAL, .since = "6.2.0",
+                      .children = ARGS(TOKEN("gt", "GT"), TOKEN("lt", "LT"))),
+                  TOKEN("change", "CH", .flags = ARG_OPTIONAL, .since = "3.0.2"),
+                  TOKEN("increment", "INCR", .flags = ARG_OPTIONAL, .since = "3.0.2"),
+                  ARG("data", BLOCK, .flags = ARG_MULTIPLE,
+                      .children = ARGS(ARG("score", DOUBLE), ARG("member", STRING))))},
+    {.name = "zcard",
+     .handler = cmd_zcard,
+     .arity = 2,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO)},
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .complexity = "O(1)",
+     .summary = "Returns the number of members in a sorted set.",
+     .args = ARGS(ARG("key", KEY))},
+    {.name = "zcount",
+     .handler = cmd_zcount,
+     .arity = 4,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "2.0.0",
+     .complexity = "O(log(N)) with N being the number of elements in the sorted set.",
+     .summary = "Returns the count of members in a sorted set that have scores within a range.",
+     .args = ARGS(ARG("key", KEY), ARG("min", DOUBLE), ARG("max", DOUBLE))},
+    {.name = "zincrby",
+     .handler = cmd_zincrby,
+     .arity = 4,
+     .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .complexity = "O(log(N)) where N is the number of elements in the sorted set.",
+     .summary = "Increments the score of a member in a sorted set.",
+     .args = ARGS(ARG("key", KEY), ARG("increment", INTEGER), ARG("member", STRING))},
+    {.name = "zlexcount",
+     .handler = cmd_zlexcount,
+     .arity = 4,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "2.8.9",
+     .complexity = "O(log(N)) with N being the number of elements in the sorted set.",
+     .summary = "Returns the number of members in a sorted set within a lexicographical range.",
+     .args = ARGS(ARG("key", KEY), ARG("min", STRING), ARG("max", STRING))},
+    {.name = "zmscore",
+     .handler = cmd_zmscore,
+     .arity = -3,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "6.2.0",
+     .complexity = "O(N) where N is the number of members being requested.",
+     .summary = "Returns the score of one or more members in a sorted set.",
+     .args = ARGS(ARG("key", KEY), ARG("member", STRING, .flags = ARG_MULTIPLE))},
+    {.name = "zrank",
+     .handler = cmd_zrank,
+     .arity = -3,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "2.0.0",
+     .complexity = "O(log(N))",
+     .summary = "Returns the index of a member in a sorted set ordered by ascending scores.",
+     .history = TEXTS("7.2.0", "Added the optional `WITHSCORE` argument."),
+     .args = ARGS(ARG("key", KEY), ARG("member", STRING),
+                  TOKEN("withscore", "WITHSCORE", .flags = ARG_OPTIONAL))},
+    {.name = "zrem",
+     .handler = cmd_zrem,
+     .arity = -3,
+     .flags = CMD_WRITE | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RW | KEY_DELETE)},
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .complexity = "O(M*log(N)) with N being the number of elements in the sorted set and M the "
+                   "number of elements to be removed.",
+     .summary = "Removes one or more members from a sorted set. Deletes the sorted set if all "
+                "members were removed.",
+     .history = TEXTS("2.4.0", "Accepts multiple elements."),
+     .args = ARGS(ARG("key", KEY), ARG("member", STRING, .flags = ARG_MULTIPLE))},
+    {.name = "zrevrank",
+     .handler = cmd_zrevrank,
+     .arity = -3,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "2.0.0",
+     .complexity = "O(log(N))",
+     .summary = "Returns the index of a member in a sorted set ordered by descending scores.",
+     .history = TEXTS("7.2.0", "Added the optional `WITHSCORE` argument."),
+     .args = ARGS(ARG("key", KEY), ARG("member", STRING),
+                  TOKEN("withscore", "WITHSCORE", .flags = ARG_OPTIONAL))},
+    {.name = "zscore",
+     .handler = cmd_zscore,
+     .arity = 3,
+     .flags = CMD_READONLY | CMD_FAST,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "1.2.0",
+     .complexity = "O(1)",
+     .summary = "Returns the score of a member in a sorted set.",
+     .args = ARGS(ARG("key", KEY), ARG("member", STRING))},
+    {.name = NULL},
+};
