@@ -202,11 +202,11 @@ void conn_describe(struct conn *conn, struct buf *out)
     buf_append_format(
         out,
         " db=%u sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=%zu argv-mem=%zu"
-        " multi-mem=%lld",
+        " multi-mem=%zu",
         session->db, pubsub_session_count(session, PUBSUB_CHANNEL),
         pubsub_session_count(session, PUBSUB_PATTERN), pubsub_session_count(session, PUBSUB_SHARD),
         (long long)multi_count(session), unread, capacity - unread, argument_bytes(conn),
-        (long long)conn->extra_memory);
+        multi_bytes(session));
     buf_append_format(out, " rbs=%zu rbp=%zu obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s%s",
                       (size_t)0, (size_t)0, blocks <= 1 ? output_bytes(&conn->output) : 0,
                       blocks <= 1 ? 0 : blocks - 1, conn_output_memory(conn), conn_memory(conn),

@@ -16,6 +16,7 @@
 #include "server/exec.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "server/multi.h"
 #include "server/stats.h"
 
 #include <ctype.h>
@@ -330,7 +331,7 @@ static size_t read_socket(struct conn *conn, uint8_t *place, size_t room)
 /* What waits in a transaction has not been run either. */
 static bool is_over_limit(const struct conn *conn, size_t unread)
 {
-    return unread + (size_t)conn->extra_memory > conn->conns->config->client_query_buffer_limit;
+    return unread + multi_bytes(&conn->session) > conn->conns->config->client_query_buffer_limit;
 }
 
 static void close_for_query_limit(struct conn *conn, const struct input *input)

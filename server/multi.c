@@ -149,6 +149,11 @@ int64_t multi_count(const struct session *session)
     return (session->flags & SESSION_MULTI) != 0 ? (int64_t)session->transaction->count : -1;
 }
 
+size_t multi_bytes(const struct session *session)
+{
+    return session->transaction == NULL ? 0 : session->transaction->bytes;
+}
+
 /* ---- Watching. */
 
 void multi_watch(struct watches *watches, struct session *session, const struct watch_key *key,

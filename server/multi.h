@@ -49,6 +49,8 @@ static inline void multi_spoil(struct session *session)
 }
 /* How many requests are queued; -1 outside of a transaction. */
 int64_t multi_count(const struct session *session);
+/* Their memory. */
+size_t multi_bytes(const struct session *session);
 
 /* Watches a key (watch_add) unless a watched one has changed already. */
 void multi_watch(struct watches *watches, struct session *session, const struct watch_key *key,
