@@ -3,8 +3,9 @@
  * about a microsecond and cannot go wrong.
  *
  * For the failure of power it remembers up to where each file was synced (by its number on the
- * device), and truncates the files to somewhere between that and their size before it kills the
- * process. Files that were there when the process started are taken to be wholly synced. */
+ * device, in the shared page, so that what an earlier process has left unsynced is known), and
+ * truncates the files to somewhere between that and their size before it kills the process. Files
+ * that no process with the shim has made are taken to be wholly synced. */
 #include "tests/support/io_shim.h"
 
 #include <dirent.h>
@@ -25,8 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILES_MAX      65536
 #define PATH_BYTES_MAX 4096
+#define SECTOR_BYTES   512
 #define SETTLE_US      3000 /* calls that are inside the kernel when the power fails get so long */
 #define EXPORT         __attribute__((visibility("default")))
 
@@ -40,16 +41,10 @@ typedef int rename_fn(const char *from, const char *to);
 typedef int unlink_fn(const char *path);
 typedef int ftruncate_fn(int fd, off_t size);
 
-struct synced_file {
-    ino_t inode; /* 0: a free place */
-    off_t size;  /* that is safe */
-};
-
 static struct {
     struct io_shim_page *page;
     atomic_bool dying;
-    pthread_mutex_t lock;
-    struct synced_file files[FILES_MAX];
+    pthread_mutex_t lock; /* guards page->files */
 } shim = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* The C library's own function. */
@@ -63,18 +58,19 @@ static void *next_function(const char *name)
 
 /* --- what is synced --- */
 
-static struct synced_file *file_of(ino_t inode)
+static struct io_shim_file *file_of(ino_t inode)
 {
-    size_t at = (size_t)(inode * 2654435761U) % FILES_MAX;
-    while (shim.files[at].inode != 0 && shim.files[at].inode != inode)
-        at = (at + 1) % FILES_MAX;
-    return &shim.files[at];
+    struct io_shim_file *files = shim.page->files;
+    size_t at = (size_t)(inode * 2654435761U) % IO_SHIM_FILES_MAX;
+    while (files[at].inode != 0 && files[at].inode != inode)
+        at = (at + 1) % IO_SHIM_FILES_MAX;
+    return &files[at];
 }
 
 static void note_synced(ino_t inode, off_t size)
 {
     (void)pthread_mutex_lock(&shim.lock);
-    struct synced_file *file = file_of(inode);
+    struct io_shim_file *file = file_of(inode);
     file->inode = inode;
     if (size > file->size)
         file->size = size;
@@ -85,9 +81,7 @@ static void note_synced(ino_t inode, off_t size)
 static void note_created(ino_t inode)
 {
     (void)pthread_mutex_lock(&shim.lock);
-    struct synced_file *file = file_of(inode);
-    file->inode = inode;
-    file->size = 0;
+    *file_of(inode) = (struct io_shim_file){.inode = inode};
     (void)pthread_mutex_unlock(&shim.lock);
 }
 
@@ -95,7 +89,7 @@ static void note_created(ino_t inode)
 static void note_truncated(ino_t inode, off_t size)
 {
     (void)pthread_mutex_lock(&shim.lock);
-    struct synced_file *file = file_of(inode);
+    struct io_shim_file *file = file_of(inode);
     if (file->inode == inode && file->size > size)
         file->size = size;
     (void)pthread_mutex_unlock(&shim.lock);
@@ -128,23 +122,48 @@ static void walk(const char *dir, visit_fn *visit)
 static void visit_existing(const char *path, const struct stat *info)
 {
     (void)path;
-    note_synced(info->st_ino, info->st_size);
+    if (file_of(info->st_ino)->inode == 0)
+        note_synced(info->st_ino, info->st_size);
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 29;
+    x *= 0xBF58476D1CE4E5B9U;
+    return x ^ x >> 32;
+}
+
+/* Sectors between two places that were never written. */
+static void tear(const char *path, off_t from, off_t to, uint64_t chance)
+{
+    static const char zeros[SECTOR_BYTES];
+    int fd = ((open_fn *)next_function("open"))(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (off_t at = from; at < to; at += SECTOR_BYTES - at % SECTOR_BYTES) {
+        off_t end = at + SECTOR_BYTES - at % SECTOR_BYTES;
+        chance = mix(chance + 0x9E3779B97F4A7C15U);
+        if (chance % 8 == 0)
+            (void)((pwrite_fn *)next_function("pwrite"))(fd, zeros,
+                                                         (size_t)((end < to ? end : to) - at), at);
+    }
+    close(fd);
 }
 
 static void visit_powerless(const char *path, const struct stat *info)
 {
-    const struct synced_file *file = file_of(info->st_ino);
+    struct io_shim_file *file = file_of(info->st_ino);
     off_t safe = file->inode == 0 ? 0 : file->size;
     if (info->st_size <= safe)
         return;
-    uint64_t chance = shim.page->seed * 0x9E3779B97F4A7C15U + (uint64_t)info->st_ino;
-    chance ^= chance >> 29;
-    chance *= 0xBF58476D1CE4E5B9U;
-    chance ^= chance >> 32;
+    uint64_t chance = mix(shim.page->seed * 0x9E3779B97F4A7C15U + (uint64_t)info->st_ino);
     off_t kept = (off_t)(chance % (uint64_t)(info->st_size - safe + 1));
     if (chance % 3 == 0)
         kept = 0;
     (void)truncate(path, safe + kept);
+    if (chance % 3 == 1)
+        tear(path, safe, safe + kept, chance);
+    *file = (struct io_shim_file){.inode = info->st_ino, .size = safe + kept};
 }
 
 /* --- faults --- */
@@ -293,7 +312,8 @@ static int sync_by(const char *name, int fd)
         return -1;
     /* The size from before: what is written meanwhile need not be in it. */
     bool known = shim.page != NULL && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-    int result = ((sync_fn *)next_function(name))(fd);
+    bool skips = shim.page != NULL && shim.page->skips_syncs != 0;
+    int result = skips ? 0 : ((sync_fn *)next_function(name))(fd);
     if (result == 0 && known)
         note_synced(info.st_ino, info.st_size);
     finish(after);

@@ -95,6 +95,12 @@ void io_shim_power_off(uint32_t ops, const char *part, int64_t nth, uint64_t see
     arm(ops, part, IO_POWER_OFF, nth - 1, 1);
 }
 
+void io_shim_skip_syncs(void)
+{
+    assert_non_null(page);
+    page->skips_syncs = 1;
+}
+
 void io_shim_clear(void)
 {
     if (page != NULL)
