@@ -107,6 +107,8 @@ static void fail_and_recover(const char *policy, uint32_t ops, int error)
     struct resp_client *writer = server_fixture_connect(server);
     struct resp_client *victim = server_fixture_connect(server);
     assert_reply(writer, "SET before 1", "+OK");
+    assert_reply(writer, "WAITAOF 1 0 5000",
+                 "[:1 :0]"); /* or its write may be the one that fails */
     io_shim_fail(ops, JOURNAL, error);
     if (always)
         send_line(victim, "SET during 2"); /* cannot be promised, and is not refused either */
