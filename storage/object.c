@@ -4,6 +4,7 @@
 #include "codec/check.h"
 #include "storage/object_value.h"
 #include "storage/parts.h"
+#include "storage/types/stream.h"
 #include "storage/types/string.h"
 #include "storage/types/zset.h"
 #include "storage/value_type.h"
@@ -34,6 +35,7 @@ const char *object_type_name(enum object_type type)
 static const struct value_type *const value_types[OBJECT_TYPE_COUNT] = {
     [OBJECT_STRING] = &string_value_type,
     [OBJECT_ZSET] = &zset_value_type,
+    [OBJECT_STREAM] = &stream_value_type,
 };
 
 const struct value_type *object_value_type(enum object_type type)

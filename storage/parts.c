@@ -17,6 +17,9 @@ void parts_init(struct parts *parts, uint64_t object_id)
 
 void parts_deinit(struct parts *parts)
 {
+    for (uint32_t i = 0; i < parts->dirty_count; i++)
+        if (parts->dirty[i] != NULL && parts->dirty[i]->orphan)
+            mem_free(parts->dirty[i]);
     mem_free(parts->dirty);
     parts->dirty = NULL;
     parts->dirty_count = 0;

@@ -77,7 +77,7 @@ struct parts {
 };
 
 void parts_init(struct parts *parts, uint64_t object_id);
-/* Frees the vector, not the parts. */
+/* Frees the vector, and of the parts those that are in no index. Any thread. */
 void parts_deinit(struct parts *parts);
 
 /* ---- Changes; between ks_change_begin and ks_change_end. Parts are mem_alloc'ed. */
