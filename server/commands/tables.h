@@ -26,6 +26,10 @@ extern const struct command cmd_object_table[]; /* OBJECT */
 extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
 extern const struct command cmd_range_table[]; /* parts of strings */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
+extern const struct command cmd_stream_group_table[]; /* XGROUP, XACK and the like */
+extern const struct command cmd_stream_info_table[]; /* XINFO */
+extern const struct command cmd_stream_read_table[]; /* XREAD, XREADGROUP */
+extern const struct command cmd_stream_table[]; /* XADD and the like */
 extern const struct command cmd_string_table[]; /* GET, SET and the like */
 extern const struct command cmd_wait_table[]; /* WAIT, WAITAOF */
 extern const struct command cmd_zset_algebra_table[]; /* ZUNION, ZINTER, ZDIFF */
