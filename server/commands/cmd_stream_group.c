@@ -534,8 +534,7 @@ static void cmd_xclaim(struct call *c)
     stream_change_end(c, 0, o);
     buf_deinit(&claim.claimed);
     buf_deinit(&claim.missing);
-    if (!c->effect_custom)
-        call_no_effect(c);
+    stream_finish_effects(c);
 }
 
 /* ---- XAUTOCLAIM -------------------------------------------------------------------------------
@@ -621,8 +620,7 @@ static void cmd_xautoclaim(struct call *c)
     stream_change_end(c, 0, o);
     buf_deinit(&claim.claimed);
     buf_deinit(&claim.missing);
-    if (!c->effect_custom)
-        call_no_effect(c);
+    stream_finish_effects(c);
 }
 
 /* ---- What they need ---------------------------------------------------------------------------

@@ -358,8 +358,8 @@ static void read_streams(struct call *c, bool is_group)
         else
             reply_null_array(c->reply);
     }
-    if (is_group && c->effect_custom == false)
-        call_no_effect(c); /* what has to be told was */
+    if (is_group)
+        stream_finish_effects(c);
     mem_free(sources);
 }
 

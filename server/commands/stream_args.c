@@ -223,8 +223,15 @@ struct stream_consumer *stream_use_consumer(struct call *c, struct bytes key, st
         consumer = stream_create_consumer(s, group, name, c->now_ms);
         stream_effect_consumer(c, key, group, name);
         call_notify(c, NOTIFY_STREAM, "xgroup-createconsumer", key);
-        call_changed(c, 1);
     }
     stream_touch_consumer(s, consumer, c->now_ms, false);
     return consumer;
+}
+
+void stream_finish_effects(struct call *c)
+{
+    if (!c->effect_custom)
+        call_no_effect(c);
+    else if (c->changes == 0 && !c->blocks)
+        call_changed(c, 1);
 }
