@@ -2,6 +2,7 @@
 
 #include "codec/check.h"
 #include "codec/endian.h"
+#include "storage/types/stream.h"
 #include "storage/types/string.h"
 #include "storage/types/zset.h"
 
@@ -98,6 +99,27 @@ static void mix_zset(struct value_digest *digest, const struct object *o)
     }
 }
 
+static void mix_stream(struct value_digest *digest, const struct object *o)
+{
+    struct stream_walk walk;
+    struct stream_entry entry;
+    stream_walk_init(&walk, stream_of(o), (struct stream_id){0, 0}, STREAM_ID_MAX, false);
+    while (stream_walk_next(&walk, &entry)) {
+        char id[64];
+        int len = snprintf(id, sizeof id, "%llu.%llu", (unsigned long long)entry.id.ms,
+                           (unsigned long long)entry.id.seq);
+        mix_bytes(digest, bytes_make(id, (size_t)len));
+        for (uint64_t i = 0; i < entry.field_count; i++) {
+            char scratch[2][24];
+            struct bytes field;
+            struct bytes value;
+            stream_entry_next(&entry, scratch[0], scratch[1], &field, &value);
+            mix_bytes(digest, field);
+            mix_bytes(digest, value);
+        }
+    }
+}
+
 void value_digest_add_object(struct value_digest *digest, const struct object *o)
 {
     mix_u32(digest, redis_type(o));
@@ -108,10 +130,12 @@ void value_digest_add_object(struct value_digest *digest, const struct object *o
     case OBJECT_ZSET:
         mix_zset(digest, o);
         break;
+    case OBJECT_STREAM:
+        mix_stream(digest, o);
+        break;
     case OBJECT_LIST:
     case OBJECT_SET:
     case OBJECT_HASH:
-    case OBJECT_STREAM:
     case OBJECT_NONE:
     case OBJECT_TYPE_COUNT:
         CHECK_UNREACHED("the object is live, and of a type there is");
