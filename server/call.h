@@ -164,11 +164,13 @@ void call_notify(struct call *c, int event_class, const char *event, struct byte
 /* The same in another database than the session's. */
 void call_notify_db(struct call *c, int event_class, const char *event, struct bytes key,
                     uint32_t db);
-/* All keys of a database are removed (FLUSHDB), or those of two databases exchanged: wakes
- * WATCHers, client-side caches and blocked clients of their keys. Call before the change is made,
- * and before an exchange call_wait_swap. */
+/* All keys of a database are removed (FLUSHDB), or those of two databases exchanged: wakes WATCHers
+ * and blocked clients of their keys. Call before the change is made, and before an exchange
+ * call_wait_swap. */
 void call_db_emptied(struct call *c, uint32_t db);
 void call_dbs_swapped(struct call *c, uint32_t a, uint32_t b);
+/* FLUSHDB or FLUSHALL: empties all client-side caches, which know no databases. Call once. */
+void call_flushed(struct call *c);
 
 /* ---- Effects. Several calls make a MULTI/EXEC group. */
 void call_effect(struct call *c, int argc, const struct bytes *argv);

@@ -8,6 +8,7 @@ static const struct command *const tables[] = {
     cmd_bitfield_table,
     cmd_bitmap_table,
     cmd_client_table,
+    cmd_client_tracking_table,
     cmd_command_table,
     cmd_config_table,
     cmd_conn_table,

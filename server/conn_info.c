@@ -6,6 +6,7 @@
 #include "server/loop.h"
 #include "server/multi.h"
 #include "server/pubsub.h"
+#include "server/tracking.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -141,7 +142,8 @@ size_t conn_memory(const struct conn *conn)
 {
     const struct session *session = &conn->session;
     return sizeof(*conn) + conn->query_capacity + resp_parser_memory(&conn->parser) +
-           output_memory(&conn->output) + text_bytes(session->name) +
+           output_memory(&conn->output) + pubsub_session_memory(session) +
+           tracking_session_memory(session) + text_bytes(session->name) +
            text_bytes(session->lib_name) + text_bytes(session->lib_version) +
            text_bytes(conn->peer_address) + (size_t)conn->extra_memory;
 }
@@ -151,21 +153,25 @@ static void format_flags(const struct conn *conn, char out[20])
 {
     static const struct {
         uint32_t flag;
+        uint32_t tracking_mode;
         char letter;
     } letters[] = {
-        {SESSION_MASTER, 'M'},
-        {SESSION_PUBSUB, 'P'},
-        {SESSION_MULTI, 'x'},
-        {SESSION_BLOCKED, 'b'},
-        {SESSION_TRACKING, 't'},
-        {SESSION_DIRTY_CAS, 'd'},
-        {SESSION_CLOSE_AFTER_REPLY, 'c'},
-        {SESSION_CLOSE_ASAP, 'A'},
-        {SESSION_UNIX_SOCKET, 'U'},
-        {SESSION_READONLY_LINK, 'r'},
-        {SESSION_NO_EVICT, 'e'},
-        {SESSION_NO_TOUCH, 'T'},
+        {SESSION_MASTER, 0, 'M'},
+        {SESSION_PUBSUB, 0, 'P'},
+        {SESSION_MULTI, 0, 'x'},
+        {SESSION_BLOCKED, 0, 'b'},
+        {SESSION_TRACKING, 0, 't'},
+        {0, TRACKING_BROKEN_REDIR, 'R'},
+        {0, TRACKING_BCAST, 'B'},
+        {SESSION_DIRTY_CAS, 0, 'd'},
+        {SESSION_CLOSE_AFTER_REPLY, 0, 'c'},
+        {SESSION_CLOSE_ASAP, 0, 'A'},
+        {SESSION_UNIX_SOCKET, 0, 'U'},
+        {SESSION_READONLY_LINK, 0, 'r'},
+        {SESSION_NO_EVICT, 0, 'e'},
+        {SESSION_NO_TOUCH, 0, 'T'},
     };
+    uint32_t modes = tracking_modes(&conn->session);
     uint32_t flags = conn->session.flags;
     if (conn_is_blocked(conn))
         flags |= SESSION_BLOCKED;
@@ -175,7 +181,7 @@ static void format_flags(const struct conn *conn, char out[20])
     else if ((flags & SESSION_REPLICA) != 0)
         *place++ = 'S';
     for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
-        if ((flags & letters[i].flag) != 0)
+        if ((flags & letters[i].flag) != 0 || (modes & letters[i].tracking_mode) != 0)
             *place++ = letters[i].letter;
     }
     if (place == out)
@@ -187,6 +193,8 @@ void conn_describe(struct conn *conn, struct buf *out)
 {
     const struct session *session = &conn->session;
     int64_t now_ms = loop_now_ms(conn->conns->loop);
+    bool tracks = (session->flags & SESSION_TRACKING) != 0;
+    long long redirect = tracks ? (long long)tracking_redirect(session) : -1;
     char flags[20];
     format_flags(conn, flags);
     /* As in Redis the first block does not count as memory: it is what every reply passes through.
@@ -212,9 +220,9 @@ void conn_describe(struct conn *conn, struct buf *out)
                       blocks <= 1 ? 0 : blocks - 1, conn_output_memory(conn), conn_memory(conn),
                       (conn->watched & UV_READABLE) != 0 ? "r" : "",
                       (conn->watched & UV_WRITABLE) != 0 ? "w" : "");
-    buf_append_format(out, " cmd=%s user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+    buf_append_format(out, " cmd=%s user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s",
                       session->last_command != NULL ? session->last_command->name : "NULL",
-                      "default", session->reply.resp,
+                      "default", redirect, session->reply.resp,
                       session->lib_name != NULL ? session->lib_name : "",
                       session->lib_version != NULL ? session->lib_version : "");
 }

@@ -23,6 +23,7 @@
 #include "server/push.h"
 #include "server/services.h"
 #include "server/stats.h"
+#include "server/tracking.h"
 #include "server/watch.h"
 #include "storage/cut.h"
 #include "storage/journal.h"
@@ -131,6 +132,7 @@ void session_deinit(struct exec *exec, struct session *session)
 {
     exec_cancel(exec, session);
     pubsub_forget(exec->services->pubsub, session);
+    tracking_disable(exec->services->tracking, session);
     multi_end(exec->watches, session);
     mem_free(session->name);
     mem_free(session->lib_name);
@@ -326,12 +328,23 @@ static void count_command(struct call *c, uint64_t duration_ns)
         exec_refresh_time(exec);
 }
 
+/* What a client reads, itself or by what its scripts call, may be in its cache from now on. */
+static void remember_keys(struct call *c)
+{
+    struct session *client = c->exec->unit->session;
+    if ((client->flags & SESSION_TRACKING) != 0 && (c->command->flags & CMD_READONLY) != 0 &&
+        (c->command->acl & ACL_SCRIPTING) == 0)
+        tracking_remember(c->exec->services->tracking, client, c);
+}
+
 void exec_run_handler(struct call *c)
 {
     uint64_t start = ticks_now();
     c->command->handler(c);
-    if (!c->waiting)
-        count_command(c, ticks_to_ns(&c->exec->scale, ticks_now() - start));
+    if (c->waiting)
+        return;
+    count_command(c, ticks_to_ns(&c->exec->scale, ticks_now() - start));
+    remember_keys(c);
 }
 
 bool exec_may_wait(const struct call *c)
@@ -488,6 +501,8 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     mute(session);
     session->reply.failed = false;
     const struct command *command = exec_find_command(exec, session, argv, argc);
+    if ((session->flags & SESSION_TRACKING) != 0)
+        tracking_begin_request(session, command);
     if (command == NULL)
         return EXEC_DONE;
     session->last_command = command;
@@ -615,6 +630,9 @@ bool exec_tick_end(struct exec *exec)
     poll_waiting(exec);
     bool more = store_tick(exec->store, exec->now_ms, exec->mono_ms);
     exec_serve_blocked(exec);
+    pushes_begin(exec->pushes, NULL);
+    more = tracking_tick(exec->services->tracking) || more;
+    pushes_end(exec->pushes, journal_end(exec->journal));
     journal_submit(exec->journal);
     exec->time_stale = true;
     return more || waits_for_tick(exec);

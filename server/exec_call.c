@@ -9,6 +9,7 @@
 #include "server/notify.h"
 #include "server/push.h"
 #include "server/services.h"
+#include "server/tracking.h"
 #include "storage/journal.h"
 #include "storage/store.h"
 
@@ -26,6 +27,7 @@ void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
     blocking_signal(exec->blocking, db, ref->key);
     ks_delete(exec->ks, ref);
     exec_notify(exec, NOTIFY_EXPIRED, "expired", ref->key, db);
+    tracking_key_modified(exec->services->tracking, NULL, ref->key);
 }
 
 void exec_expired(void *arg, uint32_t db, struct keyref *ref)
@@ -266,8 +268,9 @@ uint64_t call_random_position(struct call *c)
 
 void call_key_modified(struct call *c, const struct keyref *key)
 {
-    exec_watch_modified(c, key);
     struct exec *exec = c->exec;
+    exec_watch_modified(c, key);
+    tracking_key_modified(exec->services->tracking, c->session, key->key);
     if (__builtin_expect(blocking_is_idle(exec->blocking), 1))
         return;
     uint32_t db = key->db == c->db ? c->session->db : exec_db_number(exec, key->db);
@@ -286,6 +289,11 @@ void call_dbs_swapped(struct call *c, uint32_t a, uint32_t b)
     exec_watch_db_replaced(c, b, a);
     blocking_signal_db(c->exec->blocking, a);
     blocking_signal_db(c->exec->blocking, b);
+}
+
+void call_flushed(struct call *c)
+{
+    tracking_flushed(c->services->tracking);
 }
 
 void call_notify(struct call *c, int event_class, const char *event, struct bytes key)

@@ -5,6 +5,7 @@
 #include "server/exec.h"
 #include "server/info_internal.h"
 #include "server/server.h"
+#include "server/tracking.h"
 #include "server/version.h"
 #include "storage/journal.h"
 #include "storage/store.h"
@@ -138,15 +139,17 @@ static void write_clients(const struct services *services, struct buf *out)
 {
     struct conns_stats stats;
     struct exec_stats exec;
+    struct tracking_stats tracking;
     conns_read_stats(services->conns, &stats);
     exec_read_stats(services->exec, &exec);
+    tracking_read_stats(services->tracking, &tracking);
     info_u64(out, "connected_clients", stats.count);
     info_u64(out, "cluster_connections", 0);
     info_u64(out, "maxclients", services->config->maxclients);
     info_u64(out, "client_recent_max_input_buffer", stats.input_bytes_max);
     info_u64(out, "client_recent_max_output_buffer", stats.output_bytes_max);
     info_u64(out, "blocked_clients", stats.blocked);
-    info_u64(out, "tracking_clients", 0);
+    info_u64(out, "tracking_clients", tracking.clients);
     info_u64(out, "pubsub_clients", stats.pubsub);
     info_u64(out, "clients_in_timeout_table", exec.blocked_with_timeout);
     info_u64(out, "total_blocking_keys", exec.blocking_keys);

@@ -6,6 +6,7 @@
 #include "server/exec.h"
 #include "server/pubsub.h"
 #include "server/stats.h"
+#include "server/tracking.h"
 #include "storage/store.h"
 
 #include <stdio.h>
@@ -65,15 +66,28 @@ static void write_pubsub(const struct pubsub *pubsub, struct buf *out)
 static void write_absent(struct buf *out)
 {
     static const char *const names[] = {
-        "latest_fork_usec",         "total_forks",
-        "migrate_cached_sockets",   "slave_expires_tracked_keys",
-        "active_defrag_hits",       "active_defrag_misses",
-        "active_defrag_key_hits",   "active_defrag_key_misses",
-        "total_active_defrag_time", "current_active_defrag_time",
-        "tracking_total_keys",      "tracking_total_items",
-        "tracking_total_prefixes",  NULL,
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        NULL,
     };
     info_zeros(out, names);
+}
+
+static void write_tracking(const struct tracking *tracking, struct buf *out)
+{
+    struct tracking_stats stats;
+    tracking_read_stats(tracking, &stats);
+    info_u64(out, "tracking_total_keys", stats.keys);
+    info_u64(out, "tracking_total_items", stats.items);
+    info_u64(out, "tracking_total_prefixes", stats.prefixes);
 }
 
 static uint64_t total_command_us(const struct stats *stats)
@@ -113,6 +127,7 @@ void info_write_stats(const struct services *services, struct buf *out)
     write_keys(services, out);
     write_pubsub(services->pubsub, out);
     write_absent(out);
+    write_tracking(services->tracking, out);
     write_work(services->stats, out);
 }
 

@@ -131,6 +131,20 @@ void name_map_remove(struct name_map *map, struct name_entry *entry)
         join_one(map);
 }
 
+struct name_entry *name_map_pop(struct name_map *map)
+{
+    CHECK(map->count != 0);
+    while (map->buckets[map->bucket_count - 1] == NULL)
+        join_one(map);
+    struct name_entry *entry = map->buckets[map->bucket_count - 1];
+    map->buckets[map->bucket_count - 1] = entry->next;
+    entry->next = NULL;
+    map->count--;
+    if (map->count == 0)
+        name_map_deinit(map);
+    return entry;
+}
+
 static struct name_entry *first_from(const struct name_map *map, size_t index)
 {
     for (; index < map->bucket_count; index++) {

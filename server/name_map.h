@@ -38,6 +38,9 @@ void name_map_add(struct name_map *map, struct name_entry *entry);
 /* `entry` is in the map. */
 void name_map_remove(struct name_map *map, struct name_entry *entry);
 
+/* Takes some entry out of the map, which must not be empty; for emptying it. */
+struct name_entry *name_map_pop(struct name_map *map);
+
 /* All entries, in no order; NULL at the end. The map must not be changed on the way. */
 struct name_entry *name_map_first(const struct name_map *map);
 struct name_entry *name_map_next(const struct name_map *map, const struct name_entry *entry);

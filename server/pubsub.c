@@ -6,7 +6,6 @@
 #include "codec/check.h"
 #include "codec/glob.h"
 #include "codec/mem.h"
-#include "server/conn.h"
 #include "server/name_map.h"
 #include "server/push.h"
 #include "server/session.h"
@@ -38,6 +37,7 @@ struct subscriber {
     struct subscription *first[PUBSUB_KIND_COUNT];
     struct subscription *last[PUBSUB_KIND_COUNT];
     size_t count[PUBSUB_KIND_COUNT];
+    size_t memory;
 };
 
 struct pubsub {
@@ -158,12 +158,11 @@ static void unlink_from_session(struct subscriber *subscriber, struct subscripti
     subscriber->count[kind]--;
 }
 
-/* A subscription is held against its client's memory, with its name as if it were its only one. */
-static void count_memory(const struct subscription *sub, int sign)
+/* What a subscription is held against its client's memory for: as if it were its topic's only one.
+ */
+static size_t memory_of(const struct subscription *sub)
 {
-    struct conn *conn = sub->pair.session->conn;
-    if (conn != NULL)
-        conn_add_memory(conn, sign * (int64_t)(sizeof(*sub) + sub->pair.topic->entry.name.len));
+    return sizeof(*sub) + sizeof(*sub->pair.topic) + sub->pair.topic->entry.name.len;
 }
 
 void pubsub_subscribe(struct pubsub *pubsub, struct session *session, enum pubsub_kind kind,
@@ -185,16 +184,17 @@ void pubsub_subscribe(struct pubsub *pubsub, struct session *session, enum pubsu
     name_map_add(&pubsub->subscriptions, &sub->entry);
     link_to_topic(sub);
     link_to_session(subscriber, sub);
-    count_memory(sub, 1);
+    subscriber->memory += memory_of(sub);
 }
 
 static void end_subscription(struct pubsub *pubsub, struct subscription *sub)
 {
     struct pubsub_topic *topic = sub->pair.topic;
-    count_memory(sub, -1);
+    struct subscriber *subscriber = subscriber_of(sub->pair.session);
+    subscriber->memory -= memory_of(sub);
     name_map_remove(&pubsub->subscriptions, &sub->entry);
     unlink_from_topic(sub);
-    unlink_from_session(subscriber_of(sub->pair.session), sub);
+    unlink_from_session(subscriber, sub);
     if (topic->subscriber_count == 0) {
         name_map_remove(&pubsub->topics[topic->kind], &topic->entry);
         mem_free(topic);
@@ -230,6 +230,12 @@ size_t pubsub_session_count(const struct session *session, enum pubsub_kind kind
 {
     const struct subscriber *subscriber = subscriber_of(session);
     return subscriber == NULL ? 0 : subscriber->count[kind];
+}
+
+size_t pubsub_session_memory(const struct session *session)
+{
+    const struct subscriber *subscriber = subscriber_of(session);
+    return subscriber == NULL ? 0 : sizeof(*subscriber) + subscriber->memory;
 }
 
 struct bytes pubsub_session_first(const struct session *session, enum pubsub_kind kind)

@@ -34,6 +34,8 @@ void pubsub_unsubscribe(struct pubsub *pubsub, struct session *session, enum pub
 void pubsub_forget(struct pubsub *pubsub, struct session *session);
 /* How many subscriptions a session has. */
 size_t pubsub_session_count(const struct session *session, enum pubsub_kind kind);
+/* Bytes that they take. */
+size_t pubsub_session_memory(const struct session *session);
 /* The name of its oldest subscription of a kind, valid until it ends; it must have one. */
 struct bytes pubsub_session_first(const struct session *session, enum pubsub_kind kind);
 

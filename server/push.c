@@ -21,9 +21,9 @@ struct told {
 
 struct pushes {
     bool active;
-    struct session *running; /* borrowed while active */
-    struct output postponed; /* for `running` */
-    struct told *told;       /* owned array */
+    struct session *running;                 /* borrowed while active */
+    struct output postponed, postponed_last; /* for `running` */
+    struct told *told;                       /* owned array */
     size_t told_count;
     size_t told_capacity;
 };
@@ -32,6 +32,7 @@ struct pushes *pushes_create(void)
 {
     struct pushes *pushes = mem_calloc(1, sizeof(*pushes));
     output_init(&pushes->postponed, NULL);
+    output_init(&pushes->postponed_last, NULL);
     return pushes;
 }
 
@@ -40,6 +41,7 @@ void pushes_destroy(struct pushes *pushes)
     if (pushes == NULL)
         return;
     output_deinit(&pushes->postponed);
+    output_deinit(&pushes->postponed_last);
     mem_free(pushes->told);
     mem_free(pushes);
 }
@@ -61,6 +63,8 @@ void pushes_end(struct pushes *pushes, uint64_t offset)
     pushes->told_count = 0;
     if (output_bytes(&pushes->postponed) != 0)
         output_splice(pushes->running->reply.out, &pushes->postponed);
+    if (output_bytes(&pushes->postponed_last) != 0)
+        output_splice(pushes->running->reply.out, &pushes->postponed_last);
     pushes->active = false;
     pushes->running = NULL;
 }
@@ -107,9 +111,14 @@ void push_add_array(struct push *push, uint64_t count)
     add_header(push, '*', (int64_t)count);
 }
 
-void push_add_resp(struct push *push, const char *resp)
+void push_add_resp(struct push *push, struct bytes resp)
 {
-    buf_append_text(&push->bytes, resp);
+    buf_append_bytes(&push->bytes, resp);
+}
+
+void push_add_null(struct push *push, uint8_t protocol)
+{
+    buf_append_text(&push->bytes, protocol == 2 ? "$-1\r\n" : "_\r\n");
 }
 
 void push_add_integer(struct push *push, int64_t value)
@@ -130,13 +139,14 @@ static void note_told(struct pushes *pushes, struct session *to)
     to->told_offset = TOLD_NOW;
 }
 
-bool push_send(struct pushes *pushes, struct push *push, struct session *to)
+static bool send_to(struct pushes *pushes, struct push *push, struct session *to,
+                    struct output *postponed)
 {
     CHECK(pushes->active);
     if (to->conn == NULL || (to->flags & SESSION_CLOSE_ASAP) != 0)
         return false;
     note_told(pushes, to);
-    struct output *out = to == pushes->running ? &pushes->postponed : to->reply.out;
+    struct output *out = to == pushes->running ? postponed : to->reply.out;
     output_append(out, to->reply.resp == 2 ? "*" : ">", 1);
     if (push->shared == NULL && push->bytes.len >= SHARE_BYTES_MIN)
         push->shared = output_shared_create(&push->bytes);
@@ -147,6 +157,16 @@ bool push_send(struct pushes *pushes, struct push *push, struct session *to)
     if (to != pushes->running)
         conn_output_added(to->conn);
     return true;
+}
+
+bool push_send(struct pushes *pushes, struct push *push, struct session *to)
+{
+    return send_to(pushes, push, to, &pushes->postponed);
+}
+
+bool push_send_last(struct pushes *pushes, struct push *push, struct session *to)
+{
+    return send_to(pushes, push, to, &pushes->postponed_last);
 }
 
 void push_deinit(struct push *push)

@@ -45,12 +45,15 @@ struct push {
 /* Begins a new one of `count` elements. */
 void push_begin(struct push *push, uint64_t count);
 void push_add(struct push *push, struct bytes element);
-void push_add_array(struct push *push, uint64_t count); /* its elements follow */
-void push_add_resp(struct push *push, const char *resp);
+void push_add_array(struct push *push, uint64_t count);   /* its elements follow */
+void push_add_resp(struct push *push, struct bytes resp); /* finished RESP, one element */
+void push_add_null(struct push *push, uint8_t protocol);
 void push_add_integer(struct push *push, int64_t value);
 /* As RESP3 push or RESP2 array, as the session speaks. CLIENT REPLY OFF does not hold it back.
  * False: nobody is there any more. */
 bool push_send(struct pushes *pushes, struct push *push, struct session *to);
+/* The same, and if it is for the session whose request runs, behind all other messages for it. */
+bool push_send_last(struct pushes *pushes, struct push *push, struct session *to);
 void push_deinit(struct push *push);
 
 #endif

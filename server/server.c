@@ -18,6 +18,7 @@
 #include "server/services.h"
 #include "server/stats.h"
 #include "server/supervise.h"
+#include "server/tracking.h"
 #include "storage/env.h"
 #include "storage/expire.h"
 #include "storage/keyspace.h"
@@ -422,6 +423,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->journal = store_journal(services->store);
     services->cold = store_cold(services->store);
     services->pubsub = pubsub_create(services->pushes, ks_hash_seed(services->ks));
+    services->tracking = tracking_create(services, ks_hash_seed(services->ks));
     services->exec = exec_create(services);
     loop_on_tick_end(services->loop, on_tick_end, server);
     services->conns = conns_create(services);
@@ -477,6 +479,7 @@ void server_close(struct server *server)
     conns_destroy(services->conns);
     replay_destroy(server->replay);
     exec_destroy(services->exec);
+    tracking_destroy(services->tracking);
     pubsub_destroy(services->pubsub);
     pushes_destroy(services->pushes);
     struct err err;

@@ -1,5 +1,5 @@
 /* CLIENT: connections as their owners and operators see them. Source: clientCommand of Redis 7.2.
- * Client-side caching (CLIENT TRACKING and the like) is not here. */
+ * Client-side caching is in cmd_client_tracking.c. */
 #include "server/call.h"
 #include "server/commands/client_attributes.h"
 #include "server/commands/rows.h"

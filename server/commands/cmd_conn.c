@@ -10,6 +10,7 @@
 #include "server/pubsub.h"
 #include "server/services.h"
 #include "server/stats.h"
+#include "server/tracking.h"
 #include "server/version.h"
 
 #define DEFAULT_USER  "default"
@@ -203,6 +204,7 @@ static void cmd_reset(struct call *c)
     }
     multi_end(exec_watches(c->exec), session);
     pubsub_forget(c->services->pubsub, session);
+    tracking_disable(c->services->tracking, session);
     session->db = 0;
     session->authenticated = needs_no_password(c);
     session->user = NULL;

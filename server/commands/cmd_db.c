@@ -39,9 +39,11 @@ static uint64_t flush_db(struct call *c, uint32_t number)
     return keys;
 }
 
-/* Replicas are told of it even if there was nothing to remove: they may have something. */
+/* Caches and replicas are told of it even if there was nothing to remove: they may have something.
+ */
 static void finish_flush(struct call *c, uint64_t keys)
 {
+    call_flushed(c);
     call_changed(c, keys == 0 ? 1 : keys);
     reply_ok(c->reply);
 }

@@ -10,6 +10,7 @@ extern const struct command cmd_admin_table[]; /* INFO, LASTSAVE, TIME, LOLWUT, 
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_client_table[]; /* CLIENT */
+extern const struct command cmd_client_tracking_table[]; /* CLIENT TRACKING and the like */
 extern const struct command cmd_command_table[]; /* COMMAND */
 extern const struct command cmd_config_table[]; /* CONFIG */
 extern const struct command cmd_conn_table[]; /* AUTH, HELLO, PING and the like */
