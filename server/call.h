@@ -44,6 +44,7 @@ struct call {
         changes; /* how much the handler changed; what INFO calls rdb_changes_since_last_save */
     bool effect_custom;       /* call_effect was used: the request itself is not journaled */
     bool effect_none;         /* call_no_effect */
+    bool error_counted;       /* the error that was replied came from a nested command */
     bool waiting;             /* call_scan and the like: the handler will be called anew */
     bool blocks;              /* waiting, by call_block */
     uint8_t wanted;           /* call_want: the worst that it met */

@@ -46,6 +46,7 @@ enum {
     CMD_SUBSCRIBER = 1 << 25,             /* not told: a RESP2 subscriber may use it */
     CMD_AT_ONCE = 1 << 26,                /* runs inside MULTI instead of being queued */
     CMD_EXEC = 1 << 27,                   /* EXEC: does what is queued */
+    CMD_RUNS_SCRIPT = 1 << 28,            /* EVAL and the like: see exec_command_flags */
 };
 
 /* ACL categories; the groups of read/write/admin/fast/slow and the like are derived from flags. */

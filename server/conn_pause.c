@@ -4,8 +4,8 @@
 #include "server/conn_internal.h"
 
 #include "server/command.h"
+#include "server/exec.h"
 #include "server/loop.h"
-#include "server/multi.h"
 
 /* Requests that will only be refused are not held: their errors come at once. */
 static bool must_wait(const struct conn *conn)
@@ -20,8 +20,8 @@ static bool must_wait(const struct conn *conn)
         return false;
     if (!session->authenticated && (command->flags & CMD_NO_AUTH) == 0)
         return false;
-    return conns->pause == CONNS_PAUSE_ALL ||
-           (multi_flags(session, command) & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
+    uint32_t flags = exec_command_flags(conns->exec, session, command, parser->argv, parser->argc);
+    return conns->pause == CONNS_PAUSE_ALL || (flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0;
 }
 
 bool conn_hold(struct conn *conn)

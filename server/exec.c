@@ -298,6 +298,14 @@ static bool admit_write(struct call *c)
     return false;
 }
 
+/* Scripts are writes as far as they can be. */
+static bool may_write(const struct call *c)
+{
+    uint32_t flags = exec_command_flags(c->exec, c->session, c->command, c->argv, c->argc);
+    return (flags & CMD_WRITE) != 0 ||
+           ((flags & CMD_RUNS_SCRIPT) != 0 && (flags & CMD_MAY_REPLICATE) != 0);
+}
+
 /* ---- Phases 6 and 7 ---------------------------------------------------------------------------
  */
 
@@ -320,8 +328,10 @@ static void count_command(struct call *c, uint64_t duration_ns)
     stats_count_command(exec->stats, c->command->id, duration_ns, exec->config->latency_tracking);
     if (c->reply->failed) {
         exec->stats->commands[c->command->id].failed++;
-        stats_count_error(exec->stats, c->reply->error_code);
-        exec->stats->error_replies++;
+        if (!c->error_counted) {
+            stats_count_error(exec->stats, c->reply->error_code);
+            exec->stats->error_replies++;
+        }
     }
     exec->counters.changes += c->changes;
     if (duration_ns > SLOW_COMMAND_NS && exec->nesting == 0)
@@ -415,6 +425,7 @@ void exec_init_call(struct call *c, struct exec *exec, struct session *session,
     c->changes = 0;
     c->effect_custom = false;
     c->effect_none = false;
+    c->error_counted = false;
     c->waiting = false;
     c->blocks = false;
     c->wanted = EXEC_RESIDENT;
@@ -514,8 +525,7 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     }
     struct call call;
     exec_init_call(&call, exec, session, command, argv, argc, raw);
-    if ((multi_flags(session, command) & CMD_WRITE) != 0 && session->conn != NULL &&
-        !admit_write(&call))
+    if (may_write(&call) && session->conn != NULL && !admit_write(&call))
         return suspend(&call);
     enum exec_result result = run_phases(&call);
     if (result == EXEC_SUSPENDED && call.pending->wait.outstanding != 0)

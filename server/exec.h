@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct command;
 struct exec;
 struct keyref;
 struct services;
@@ -43,6 +44,10 @@ void exec_on_blocked(struct exec *exec, exec_resumed_fn *fn);
  * are then the journal's record), else empty. argc >= 1. */
 enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
                           int argc, struct bytes raw);
+/* A command's CMD_* as they hold for this request: those of EVAL and the like depend on the script,
+ * those of EXEC on what is queued. */
+uint32_t exec_command_flags(const struct exec *exec, const struct session *session,
+                            const struct command *command, const struct bytes *argv, int argc);
 /* Call before exec_run with the bytes that follow the request in the connection's buffer. */
 void exec_look_ahead(struct exec *exec, const struct session *session, const uint8_t *next,
                      const uint8_t *end);

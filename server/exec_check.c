@@ -3,6 +3,7 @@
 #include "server/exec_internal.h"
 
 #include "server/multi.h"
+#include "server/scripting.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "storage/journal.h"
@@ -10,6 +11,14 @@
 #include <stdio.h>
 
 #define UNKNOWN_ARGS_TEXT_MAX 128 /* of the arguments told in "unknown command" */
+
+uint32_t exec_command_flags(const struct exec *exec, const struct session *session,
+                            const struct command *command, const struct bytes *argv, int argc)
+{
+    if (__builtin_expect((command->flags & CMD_RUNS_SCRIPT) != 0, 0))
+        return scripting_command_flags(exec->services->scripting, command, argv, argc);
+    return multi_flags(session, command);
+}
 
 void exec_count_rejected(struct exec *exec, const struct command *command,
                          const struct session *session)

@@ -5,24 +5,28 @@
 #include "server/config.h"
 #include "server/exec.h"
 #include "server/memory_report.h"
+#include "server/scripting.h"
 #include "server/server.h"
 #include "storage/cold.h"
 #include "storage/store.h"
 
 /* ---- Memory. */
 
-static void write_scripting_memory(struct buf *out)
+static void write_scripting_memory(const struct services *services, struct buf *out)
 {
-    static const char *const names[] = {"used_memory_lua", "used_memory_vm_eval", NULL};
-    static const char *const more[] = {"used_memory_scripts_eval", "number_of_cached_scripts",
-                                       "number_of_functions",      "number_of_libraries",
-                                       "used_memory_vm_functions", NULL};
-    info_zeros(out, names);
-    info_bytes_human(out, "used_memory_lua_human", 0);
-    info_zeros(out, more);
-    info_bytes(out, "used_memory_vm_total", 0);
-    info_u64(out, "used_memory_functions", 0);
-    info_bytes(out, "used_memory_scripts", 0);
+    struct scripting_stats stats;
+    scripting_read_stats(services->scripting, &stats);
+    info_u64(out, "used_memory_lua", stats.eval_bytes);
+    info_u64(out, "used_memory_vm_eval", stats.eval_bytes);
+    info_bytes_human(out, "used_memory_lua_human", stats.eval_bytes);
+    info_u64(out, "used_memory_scripts_eval", stats.scripts_bytes);
+    info_u64(out, "number_of_cached_scripts", stats.script_count);
+    info_u64(out, "number_of_functions", stats.function_count);
+    info_u64(out, "number_of_libraries", stats.library_count);
+    info_u64(out, "used_memory_vm_functions", stats.functions_vm_bytes);
+    info_bytes(out, "used_memory_vm_total", stats.eval_bytes + stats.functions_vm_bytes);
+    info_u64(out, "used_memory_functions", stats.functions_bytes);
+    info_bytes(out, "used_memory_scripts", stats.scripts_bytes + stats.functions_bytes);
 }
 
 /* a beyond b, signed: the resident size may be smaller than what is handed out. */
@@ -77,7 +81,7 @@ void info_write_memory(const struct services *services, struct buf *out)
     info_u64(out, "allocator_active", memory.active);
     info_u64(out, "allocator_resident", memory.resident);
     info_bytes(out, "total_system_memory", memory.system);
-    write_scripting_memory(out);
+    write_scripting_memory(services, out);
     info_bytes(out, "maxmemory", config->maxmemory);
     info_text(out, "maxmemory_policy", config_maxmemory_policy_name(config->maxmemory_policy));
     write_fragmentation(&memory, out);

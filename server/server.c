@@ -15,6 +15,7 @@
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/replay.h"
+#include "server/scripting.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "server/supervise.h"
@@ -425,6 +426,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->pubsub = pubsub_create(services->pushes, ks_hash_seed(services->ks));
     services->tracking = tracking_create(services, ks_hash_seed(services->ks));
     services->exec = exec_create(services);
+    services->scripting = scripting_create(services);
     loop_on_tick_end(services->loop, on_tick_end, server);
     services->conns = conns_create(services);
     server->listeners = listeners_create(services);
@@ -478,6 +480,7 @@ void server_close(struct server *server)
     listeners_destroy(server->listeners);
     conns_destroy(services->conns);
     replay_destroy(server->replay);
+    scripting_destroy(services->scripting);
     exec_destroy(services->exec);
     tracking_destroy(services->tracking);
     pubsub_destroy(services->pubsub);

@@ -17,6 +17,7 @@ struct server;
 struct pubsub;
 struct pushes;
 struct tracking;
+struct scripting;
 
 struct services {
     struct config *config;          /* settings (config.h) */
@@ -26,13 +27,14 @@ struct services {
     struct journal *journal;        /* store's */
     struct cold *cold;              /* store's */
     struct exec *exec;
-    struct conns *conns;       /* connected clients (conn.h) */
-    struct loop *loop;         /* event loop: timers, shutdown (loop.h) */
-    struct stats *stats;       /* counters for INFO (stats.h) */
-    struct pushes *pushes;     /* messages that are no replies (push.h) */
-    struct pubsub *pubsub;     /* who is subscribed to what (pubsub.h) */
-    struct tracking *tracking; /* who may have cached what (tracking.h) */
-    struct server *server;     /* shutdown, facts for INFO (server.h) */
+    struct conns *conns;         /* connected clients (conn.h) */
+    struct loop *loop;           /* event loop: timers, shutdown (loop.h) */
+    struct stats *stats;         /* counters for INFO (stats.h) */
+    struct pushes *pushes;       /* messages that are no replies (push.h) */
+    struct pubsub *pubsub;       /* who is subscribed to what (pubsub.h) */
+    struct tracking *tracking;   /* who may have cached what (tracking.h) */
+    struct scripting *scripting; /* EVAL, functions (scripting.h) */
+    struct server *server;       /* shutdown, facts for INFO (server.h) */
 };
 
 #endif

@@ -121,6 +121,13 @@ void exec_on_blocked(struct exec *exec, exec_resumed_fn *fn)
     exec->blocked = fn;
 }
 
+uint32_t exec_command_flags(const struct exec *exec, const struct session *session,
+                            const struct command *command, const struct bytes *argv, int argc)
+{
+    (void)exec, (void)session, (void)argv, (void)argc;
+    return command->flags;
+}
+
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)
 {
     exec->resumed = fn;
