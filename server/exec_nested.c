@@ -15,16 +15,26 @@ static void note_wanted(struct call *outer, enum exec_residency there)
         outer->wanted = there;
 }
 
-void call_want(struct call *outer, uint32_t db, const struct command *command,
-               const struct bytes *argv, int argc)
+/* What a session has pending is its outer call's, not the request's. */
+static void init_call(struct call *c, struct exec *exec, struct session *session,
+                      const struct nested_request *request)
+{
+    exec_init_call(c, exec, session, request->command, request->argv, request->argc, request->raw);
+    c->pending = NULL;
+    c->has_random_position = request->has_random_position;
+    c->random_position = request->random_position;
+}
+
+void call_want(struct call *outer, struct nested_request *request)
 {
     struct call c;
-    exec_init_call(&c, outer->exec, outer->session, command, argv, argc, bytes_make(NULL, 0));
-    c.db = ks_db(outer->ks, db);
-    c.pending = NULL;
+    init_call(&c, outer->exec, outer->session, request);
+    c.db = ks_db(outer->ks, request->db);
     exec_find_keys(&c);
     enum exec_residency there = exec_make_resident(&c, exec_may_wait(outer) ? outer : NULL);
     exec_forget_keys(&c);
+    request->has_random_position = c.has_random_position;
+    request->random_position = c.random_position;
     if (there == EXEC_TOO_LARGE)
         there = EXEC_RESIDENT; /* that command will say so */
     note_wanted(outer, there);
@@ -50,17 +60,15 @@ bool call_wanted(struct call *outer)
 
 /* ---- Running. */
 
-void exec_run_nested(struct call *outer, struct session *session, const struct command *command,
-                     const struct bytes *argv, int argc, struct bytes raw)
+void exec_run_nested(struct call *outer, struct session *session,
+                     const struct nested_request *request)
 {
     struct exec *exec = outer->exec;
     struct call c;
     CHECK(exec->unit != NULL);
     CHECK(exec->nesting < NESTING_MAX);
-    exec_init_call(&c, exec, session, command, argv, argc, raw);
+    init_call(&c, exec, session, request);
     c.outer = outer;
-    c.pending = NULL; /* the session's, if it has one, is the outer call's */
-    c.has_random_position = false;
     session->reply.failed = false;
     store_hold_cuts(exec->store, true);
     exec->nesting++;
@@ -88,7 +96,8 @@ void exec_call_nested(struct call *outer, struct session *session, const struct 
         return;
     if (exec->effect_count == 0 && !exec_pass_gates(exec, session, command))
         return;
-    exec_run_nested(outer, session, command, argv, argc, bytes_make(NULL, 0));
+    exec_run_nested(outer, session,
+                    &(struct nested_request){.command = command, .argv = argv, .argc = argc});
 }
 
 bool exec_in_unit(const struct exec *exec)

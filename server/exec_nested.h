@@ -39,15 +39,22 @@ struct session;
  * command_takes first. */
 void exec_call_nested(struct call *outer, struct session *session, const struct bytes *argv,
                       int argc);
-/* The same for a request whose row, arity and gates were looked at already. `raw` is its own bytes
- * if it came as a canonical RESP array, else empty. */
-void exec_run_nested(struct call *outer, struct session *session, const struct command *command,
-                     const struct bytes *argv, int argc, struct bytes raw);
 
+/* A request whose row, arity and gates were looked at already. */
+struct nested_request {
+    const struct command *command;
+    const struct bytes *argv;
+    int argc;
+    uint32_t db;      /* selected when it will run, as far as is known beforehand */
+    struct bytes raw; /* its own bytes if it came as a canonical RESP array, else empty */
+    bool has_random_position;
+    uint64_t random_position; /* what call_want has loaded for call_random_position */
+};
+void exec_run_nested(struct call *outer, struct session *session,
+                     const struct nested_request *request);
 /* For handlers that may still wait, before they run anything nested: asks for the keys that a
- * request in database `db` will need. Call it for all of them, then ask call_wanted. */
-void call_want(struct call *outer, uint32_t db, const struct command *command,
-               const struct bytes *argv, int argc);
+ * request will need. Call it for all of them, then ask call_wanted. */
+void call_want(struct call *outer, struct nested_request *request);
 /* The same for a key whose existence and expiry are all that is needed. */
 void call_want_key(struct call *outer, uint32_t db, struct bytes key);
 /* True: all that call_want asked for is in RAM. False: the handler must return at once; it is

@@ -43,7 +43,7 @@ void multi_begin(struct session *session)
 /* Fills in a request's copies of `argv` and `raw`, both in one piece of memory, of whose size it
  * adds to the transaction's. With the request's own bytes at hand those are copied as a whole.
  * False: no memory. */
-static bool copy_request(struct transaction *t, struct multi_request *request,
+static bool copy_request(struct transaction *t, struct nested_request *request,
                          const struct bytes *argv, struct bytes raw)
 {
     size_t bytes = (size_t)request->argc * sizeof(struct bytes) + raw.len;
@@ -77,7 +77,7 @@ static bool make_room(struct transaction *t)
     if (t->count < t->capacity)
         return true;
     size_t capacity = t->capacity == 0 ? REQUESTS_MIN : 2 * t->capacity;
-    struct multi_request *requests = mem_try_realloc(t->requests, capacity * sizeof(*requests));
+    struct nested_request *requests = mem_try_realloc(t->requests, capacity * sizeof(*requests));
     if (requests == NULL)
         return false;
     t->bytes += (capacity - t->capacity) * sizeof(*requests);
@@ -88,7 +88,7 @@ static bool make_room(struct transaction *t)
 
 /* The database that a SELECT will change to, if it is one and valid. */
 static void follow_select(struct transaction *t, uint32_t db_count,
-                          const struct multi_request *request)
+                          const struct nested_request *request)
 {
     int64_t number = 0;
     if (request->argc == 2 && strcmp(request->command->name, "select") == 0 &&
@@ -103,7 +103,7 @@ bool multi_queue(struct session *session, uint32_t db_count, const struct comman
     if ((session->flags & (SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS)) != 0)
         return true;
     size_t before = memory_of(session);
-    struct multi_request request = {.command = command, .argc = argc, .db = t->db};
+    struct nested_request request = {.command = command, .argc = argc, .db = t->db};
     if (!make_room(t) || !copy_request(t, &request, argv, raw))
         return false;
     t->requests[t->count++] = request;

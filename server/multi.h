@@ -13,20 +13,12 @@
 #define BASALT_SERVER_MULTI_H
 
 #include "server/command.h"
+#include "server/exec_nested.h"
 #include "server/session.h"
 #include "server/watch.h"
 
-/* A queued request. */
-struct multi_request {
-    const struct command *command;
-    const struct bytes *argv; /* owned, with what it points to */
-    int argc;
-    uint32_t db;      /* selected when it will run, as far as SELECTs before it tell */
-    struct bytes raw; /* its own bytes if it came as a canonical RESP array, else empty */
-};
-
 struct transaction {
-    struct multi_request *requests; /* owned vector */
+    struct nested_request *requests; /* owned vector, with the arguments */
     size_t count, capacity;
     uint32_t flags_any; /* CMD_* that one of them has */
     uint32_t flags_all; /* that all of them have */

@@ -59,10 +59,8 @@ static bool is_spoiled(struct call *c)
 static bool load_all(struct call *c)
 {
     const struct transaction *t = c->session->transaction;
-    for (size_t i = 0; i < t->count; i++) {
-        const struct multi_request *request = &t->requests[i];
-        call_want(c, request->db, request->command, request->argv, request->argc);
-    }
+    for (size_t i = 0; i < t->count; i++)
+        call_want(c, &t->requests[i]);
     return call_wanted(c);
 }
 
@@ -72,10 +70,8 @@ static void run_all(struct call *c)
     const struct transaction *t = session->transaction;
     multi_unwatch(exec_watches(c->exec), session);
     reply_array(c->reply, t->count);
-    for (size_t i = 0; i < t->count; i++) {
-        const struct multi_request *request = &t->requests[i];
-        exec_run_nested(c, session, request->command, request->argv, request->argc, request->raw);
-    }
+    for (size_t i = 0; i < t->count; i++)
+        exec_run_nested(c, session, &t->requests[i]);
     c->reply->failed = false; /* an error of one of them is not EXEC's */
 }
 

@@ -42,7 +42,7 @@ static void what_was_queued_outlives_its_request(void **state)
     memset(wire, 'x', sizeof(wire));
     assert_int_equal(multi_count(&session), 2);
     for (int i = 0; i < 2; i++) {
-        const struct multi_request *request = &session.transaction->requests[i];
+        const struct nested_request *request = &session.transaction->requests[i];
         assert_int_equal(request->argc, 3);
         assert_int_equal(request->db, 3);
         assert_bytes(request->argv[0], bytes_text("SET"));
