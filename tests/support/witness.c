@@ -18,6 +18,8 @@
 #define WHOLE_DBS           4
 #define DBS                 16
 #define ARGS_MAX            8
+#define GROUP_MAX           4  /* requests of a transaction */
+#define GROUP_EVERY         12 /* requests, on the average */
 #define DEPTH_MAX           64
 #define SCAN_COUNT          "500"
 #define DIFFERENCES_SHOWN   10
@@ -416,6 +418,33 @@ static void commit_request(struct witness *w)
     push_promise(w);
 }
 
+static void append_alone(struct witness *w, const char *word)
+{
+    struct bytes argv[] = {bytes_text(word)};
+    resp_format_request(1, argv, &w->wire);
+}
+
+/* A transaction: the state after it is one of those that may be found, none within it is. */
+static void commit_group(struct witness *w)
+{
+    struct resp_reply *expected = &w->expected[(w->sent + 1) % DEPTH_MAX];
+    resp_reply_deinit(expected);
+    expected->kind = RESP_ARRAY;
+    expected->child_count = 1 + below(w, GROUP_MAX);
+    expected->children = mem_calloc(expected->child_count, sizeof(*expected->children));
+    append_alone(w, "MULTI");
+    for (size_t i = 0; i < expected->child_count; i++) {
+        struct bytes argv[ARGS_MAX];
+        make_request(w);
+        for (size_t j = 0; j < w->argc; j++)
+            argv[j] = buf_bytes(&w->args[j]);
+        resp_format_request(w->argc, argv, &w->wire);
+        model_apply(w->model, w->db, w->argc, argv, &expected->children[i]);
+    }
+    append_alone(w, "EXEC");
+    push_promise(w);
+}
+
 static void commit_select(struct witness *w)
 {
     w->argc = 0;
@@ -434,6 +463,8 @@ bool witness_send(struct witness *w)
         w->db = (uint32_t)below(w, WHOLE_DBS);
     if (w->server_db != w->db) {
         commit_select(w);
+    } else if (w->accepted_code == NULL && below(w, GROUP_EVERY) == 0) {
+        commit_group(w);
     } else {
         make_request(w);
         if (w->accepted_code != NULL) {
@@ -473,11 +504,23 @@ static void print_reply(const char *label, const struct resp_reply *reply)
     buf_deinit(&text);
 }
 
+static bool is_as_expected(const struct resp_reply *reply, const struct resp_reply *expected)
+{
+    if (reply->kind != expected->kind || reply->child_count != expected->child_count ||
+        !bytes_equal(buf_bytes(&reply->text), buf_bytes(&expected->text)))
+        return false;
+    for (size_t i = 0; i < expected->child_count; i++)
+        if (reply->children[i].kind != expected->children[i].kind ||
+            !bytes_equal(buf_bytes(&reply->children[i].text),
+                         buf_bytes(&expected->children[i].text)))
+            return false;
+    return true;
+}
+
 static void check_reply(struct witness *w, const struct resp_reply *reply,
                         const struct resp_reply *expected)
 {
-    if (reply->kind == expected->kind &&
-        bytes_equal(buf_bytes(&reply->text), buf_bytes(&expected->text)))
+    if (is_as_expected(reply, expected))
         return;
     (void)fprintf(stderr, "request %zu of witness \"%s\":\n", w->promised + 1, w->prefix);
     if (w->options.depth == 1) {
@@ -491,20 +534,45 @@ static void check_reply(struct witness *w, const struct resp_reply *reply,
     fail_msg("a reply differs from the model's");
 }
 
+/* One reply; false when the server has gone. */
+static bool read_reply(struct resp_client *client, struct resp_reply *reply)
+{
+    struct err err;
+    *reply = (struct resp_reply){.kind = RESP_NIL};
+    enum status st = resp_client_read(client, reply, &err);
+    if (st == ST_END || st == ST_IO)
+        return false;
+    assert_ok(st, &err);
+    return true;
+}
+
+/* What MULTI and the queued requests of a transaction answer. */
+static bool skip_queued(struct witness *w, size_t requests)
+{
+    for (size_t i = 0; i <= requests; i++) {
+        struct resp_reply reply;
+        if (!read_reply(w->client, &reply))
+            return false;
+        assert_int_equal(reply.kind, RESP_SIMPLE);
+        resp_reply_deinit(&reply);
+    }
+    return true;
+}
+
 bool witness_receive(struct witness *w)
 {
     if (witness_in_flight(w) == 0)
         return true;
-    struct resp_reply reply = {.kind = RESP_NIL};
-    struct err err;
-    enum status st = resp_client_read(w->client, &reply, &err);
-    if (st == ST_END || st == ST_IO)
+    struct resp_reply reply;
+    const struct resp_reply *expected = &w->expected[(w->promised + 1) % DEPTH_MAX];
+    if (expected->kind == RESP_ARRAY && !skip_queued(w, expected->child_count))
         return false;
-    assert_ok(st, &err);
+    if (!read_reply(w->client, &reply))
+        return false;
     if (is_refusal(w, &reply)) {
         take_back(w);
     } else {
-        check_reply(w, &reply, &w->expected[(w->promised + 1) % DEPTH_MAX]);
+        check_reply(w, &reply, expected);
         w->history[++w->promised].promised_us = witness_now_us();
     }
     resp_reply_deinit(&reply);
@@ -599,18 +667,6 @@ void witnesses_settle(struct witness *const *witnesses, size_t count, const stru
 }
 
 /* --- reading a server --- */
-
-/* One reply; false when the server has gone. */
-static bool read_reply(struct resp_client *client, struct resp_reply *reply)
-{
-    struct err err;
-    *reply = (struct resp_reply){.kind = RESP_NIL};
-    enum status st = resp_client_read(client, reply, &err);
-    if (st == ST_END || st == ST_IO)
-        return false;
-    assert_ok(st, &err);
-    return true;
-}
 
 static bool ask(struct resp_client *client, const struct bytes *argv, size_t argc,
                 struct resp_reply *reply)

@@ -2,9 +2,9 @@
  *
  * It has keys of its own (all begin with its prefix), sends requests, up to a depth without waiting
  * for the reply, checks each reply against a model, and keeps the model's fingerprint after each
- * request. After a crash and a restart the server must hold the state after the n-th of them, where
- * n is not less than the number of replies (appendfsync always) and not more than the number of
- * requests. */
+ * request. Some requests are whole transactions: MULTI to EXEC, with one fingerprint. After a crash
+ * and a restart the server must hold the state after the n-th of them, where n is not less than the
+ * number of replies (appendfsync always) and not more than the number of requests. */
 #ifndef BASALT_TESTS_SUPPORT_WITNESS_H
 #define BASALT_TESTS_SUPPORT_WITNESS_H
 
