@@ -3,31 +3,15 @@
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
+#include "server/commands/zset_add.h"
 #include "server/commands/zset_edit.h"
 #include "server/commands/zset_range.h"
 
 #include "codec/mem.h"
 
-#include <math.h>
-
 #define SCORES_FAST 32 /* so many of a request need no allocation */
 
 /* ---- ZADD, ZINCRBY. */
-
-enum { ADD_NX = 1, ADD_XX = 2, ADD_GT = 4, ADD_LT = 8, ADD_CH = 16, ADD_INCR = 32 };
-
-struct add {
-    struct call *c;
-    unsigned flags;
-    struct object *o; /* NULL: no such key yet */
-    int first;        /* argument of the first score */
-    int count;        /* pairs */
-    const double *scores;
-    bool changing; /* ks_change_begin was called */
-    bool processed;
-    uint64_t added, updated;
-    double result; /* the last score */
-};
 
 /* Returns the argument behind the options. */
 static int parse_add_options(struct call *c, unsigned *flags)
@@ -35,8 +19,8 @@ static int parse_add_options(struct call *c, unsigned *flags)
     static const struct {
         const char *word;
         unsigned flag;
-    } words[] = {{"nx", ADD_NX}, {"xx", ADD_XX}, {"gt", ADD_GT},
-                 {"lt", ADD_LT}, {"ch", ADD_CH}, {"incr", ADD_INCR}};
+    } words[] = {{"nx", ZSET_ADD_NX}, {"xx", ZSET_ADD_XX}, {"gt", ZSET_ADD_GT},
+                 {"lt", ZSET_ADD_LT}, {"ch", ZSET_ADD_CH}, {"incr", ZSET_ADD_INCR}};
     for (int i = 2; i < c->argc; i++) {
         unsigned flag = 0;
         for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
@@ -52,105 +36,25 @@ static int parse_add_options(struct call *c, unsigned *flags)
 /* Looks at the options together; false: an error was replied. */
 static bool check_add(struct call *c, unsigned flags, int first)
 {
-    bool nx = (flags & ADD_NX) != 0;
-    bool gt = (flags & ADD_GT) != 0;
-    bool lt = (flags & ADD_LT) != 0;
+    bool nx = (flags & ZSET_ADD_NX) != 0;
+    bool gt = (flags & ZSET_ADD_GT) != 0;
+    bool lt = (flags & ZSET_ADD_LT) != 0;
     int rest = c->argc - first;
     if (rest == 0 || rest % 2 != 0)
         reply_error_id(c->reply, ERROR_SYNTAX);
-    else if (nx && (flags & ADD_XX) != 0)
+    else if (nx && (flags & ZSET_ADD_XX) != 0)
         reply_error(c->reply, "ERR XX and NX options at the same time are not compatible");
     else if ((gt && nx) || (lt && nx) || (gt && lt))
         reply_error(c->reply, "ERR GT, LT, and/or NX options at the same time are not compatible");
-    else if ((flags & ADD_INCR) != 0 && rest > 2)
+    else if ((flags & ZSET_ADD_INCR) != 0 && rest > 2)
         reply_error(c->reply, "ERR INCR option supports a single increment-element pair");
     else
         return true;
     return false;
 }
 
-static void begin_change(struct add *add)
-{
-    struct call *c = add->c;
-    if (add->changing)
-        return;
-    add->changing = true;
-    bool is_new = add->o == NULL;
-    if (is_new)
-        add->o = ks_create(c->ks, &c->keys[0], OBJECT_ZSET);
-    ks_change_begin(c->ks, c->keys[0].db, add->o);
-    if (is_new)
-        zset_init(add->o, ks_value_rules(c->ks), (size_t)add->count, c->argv[add->first + 1].len);
-}
-
-/* Whether the options forbid to give an element with score `old` the score `score`. */
-static bool forbids(unsigned flags, double old, double score)
-{
-    return ((flags & ADD_LT) != 0 && score >= old) || ((flags & ADD_GT) != 0 && score <= old);
-}
-
-/* False: the score would be no number. */
-static bool add_pair(struct add *add, struct bytes member, double score)
-{
-    const struct value_rules *rules = ks_value_rules(add->c->ks);
-    struct zset_found found;
-    if (add->o == NULL || !zset_find(add->o, rules, member, &found)) {
-        if ((add->flags & ADD_XX) != 0)
-            return true;
-        begin_change(add);
-        zset_add(add->o, rules, member, score);
-        add->added++;
-    } else {
-        if ((add->flags & ADD_NX) != 0)
-            return true;
-        if ((add->flags & ADD_INCR) != 0)
-            score += found.score;
-        if (isnan(score))
-            return false;
-        if (forbids(add->flags, found.score, score))
-            return true;
-        if (score != found.score) {
-            begin_change(add);
-            zset_rescore(add->o, member, &found, score);
-            add->updated++;
-        }
-    }
-    add->processed = true;
-    add->result = score;
-    return true;
-}
-
-static void add_pairs(struct add *add)
-{
-    struct call *c = add->c;
-    if (add->o != NULL && !zset_fits(add->o, ks_value_rules(c->ks), (size_t)add->count)) {
-        begin_change(add);
-        zset_expect(add->o, ks_value_rules(c->ks), (size_t)add->count);
-    }
-    bool is_number = true;
-    for (int i = 0; i < add->count && is_number; i++)
-        is_number = add_pair(add, c->argv[add->first + 2 * i + 1], add->scores[i]);
-    if (add->changing)
-        ks_change_end(c->ks, c->keys[0].db, add->o);
-    if (add->added + add->updated != 0) {
-        bool increments = (add->flags & ADD_INCR) != 0;
-        call_key_modified(c, &c->keys[0]);
-        call_notify(c, NOTIFY_ZSET, increments ? "zincr" : "zadd", c->keys[0].key);
-        call_changed(c, add->added + add->updated);
-    }
-    if (!is_number)
-        reply_error(c->reply, "ERR resulting score is not a number (NaN)");
-    else if ((add->flags & ADD_INCR) == 0)
-        reply_integer(c->reply,
-                      (int64_t)(add->added + ((add->flags & ADD_CH) != 0 ? add->updated : 0)));
-    else if (add->processed)
-        reply_double(c->reply, add->result);
-    else
-        reply_null(c->reply);
-}
-
 /* The pairs of arguments from `first` on. */
-static void add_elements(struct call *c, unsigned flags, int first)
+static void add_pairs(struct call *c, unsigned flags, int first)
 {
     double fast[SCORES_FAST];
     int count = (c->argc - first) / 2;
@@ -158,12 +62,10 @@ static void add_elements(struct call *c, unsigned flags, int first)
     bool valid = true;
     for (int i = 0; i < count && valid; i++)
         valid = call_arg_f64(c, first + 2 * i, &scores[i]);
-    bool wrong_type = false;
-    struct object *o = valid ? call_find_write_type(c, 0, OBJECT_ZSET, &wrong_type) : NULL;
-    if (valid && !wrong_type) {
-        struct add add = {
-            .c = c, .flags = flags, .o = o, .first = first, .count = count, .scores = scores};
-        add_pairs(&add);
+    if (valid) {
+        struct zset_add add = {
+            .flags = flags, .scores = scores, .count = count, .first_member = first + 1, .step = 2};
+        (void)zset_add_elements(c, &add);
     }
     if (scores != fast)
         mem_free(scores);
@@ -174,12 +76,12 @@ static void cmd_zadd(struct call *c)
     unsigned flags = 0;
     int first = parse_add_options(c, &flags);
     if (check_add(c, flags, first))
-        add_elements(c, flags, first);
+        add_pairs(c, flags, first);
 }
 
 static void cmd_zincrby(struct call *c)
 {
-    add_elements(c, ADD_INCR, 2);
+    add_pairs(c, ZSET_ADD_INCR, 2);
 }
 
 /* ---- ZREM. */

@@ -301,7 +301,7 @@ static void run(struct request *request, const char *event)
         break;
     }
     if (request->stores) {
-        zset_store_result(c, build, event);
+        zset_store_result(c, 0, build, event);
     } else {
         reply_result(c, build, request->scores);
         zset_build_destroy(build);

@@ -177,7 +177,7 @@ static void cmd_zrangestore(struct call *c)
         for (; count != 0 && zset_walk_next(&walk, &member, &score); count--)
             zset_build_add(build, member, score);
     }
-    zset_store_result(c, build, "zrangestore");
+    zset_store_result(c, 0, build, "zrangestore");
 }
 
 /* ---- ZREMRANGEBYRANK, ZREMRANGEBYSCORE, ZREMRANGEBYLEX. */

@@ -30,10 +30,10 @@ void zset_removed(struct call *c, int index, struct object *o, uint64_t removed,
     call_changed(c, removed);
 }
 
-static void delete_target(struct call *c)
+static void delete_key(struct call *c, int index)
 {
-    struct keyref *ref = &c->keys[0];
-    if (call_find_write(c, 0) == NULL)
+    struct keyref *ref = &c->keys[index];
+    if (call_find_write(c, index) == NULL)
         return;
     ks_delete(c->ks, ref);
     call_key_modified(c, ref);
@@ -41,15 +41,15 @@ static void delete_target(struct call *c)
     call_changed(c, 1);
 }
 
-void zset_store_result(struct call *c, struct zset_build *build, const char *event)
+void zset_store_result(struct call *c, int index, struct zset_build *build, const char *event)
 {
-    struct keyref *ref = &c->keys[0];
+    struct keyref *ref = &c->keys[index];
     uint64_t count = zset_build_count(build);
     if (count == 0) {
         zset_build_destroy(build);
-        delete_target(c);
+        delete_key(c, index);
     } else {
-        (void)call_find_write(c, 0); /* what has expired goes with its event */
+        (void)call_find_write(c, index); /* what has expired goes with its event */
         struct object *o = ks_create(c->ks, ref, OBJECT_ZSET);
         ks_change_begin(c->ks, ref->db, o);
         zset_build_store(build, o);

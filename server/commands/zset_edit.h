@@ -16,8 +16,8 @@ void zset_reply_element(struct reply *r, struct bytes member, double score, bool
  * there are any, and now: ends the change, deletes an empty set, tells who wants to know. */
 void zset_removed(struct call *c, int index, struct object *o, uint64_t removed, const char *event);
 
-/* Puts a result in key 0, or deletes that if the result is empty, and replies the count. Takes
- * `build`. */
-void zset_store_result(struct call *c, struct zset_build *build, const char *event);
+/* Puts a result in key `index`, or deletes that if the result is empty, and replies the count.
+ * Takes `build`. */
+void zset_store_result(struct call *c, int index, struct zset_build *build, const char *event);
 
 #endif
