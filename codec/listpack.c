@@ -3,6 +3,7 @@
 #include "codec/listpack.h"
 
 #include "codec/check.h"
+#include "codec/checksum.h"
 #include "codec/mem.h"
 
 #define END_MARK          0xff
@@ -335,6 +336,35 @@ uint32_t listpack_find(const uint8_t *data, uint32_t from, struct bytes text, ui
             p += entry_bytes(p);
     }
     return 0;
+}
+
+/* An entry that was met, by the hash of its text. */
+struct met {
+    uint64_t hash;
+    uint32_t at; /* 0: no entry */
+};
+
+bool listpack_has_duplicates(const uint8_t *data, uint32_t step)
+{
+    uint32_t places = 16;
+    while (places < listpack_count(data) / step * 2)
+        places *= 2;
+    struct met *met = mem_calloc(places, sizeof(*met));
+    bool found = false;
+    uint32_t index = 0;
+    for (uint32_t at = listpack_first(data); at != 0 && !found; at = listpack_next(data, at)) {
+        if (index++ % step != 0)
+            continue;
+        char scratch[NUMBER_I64_CHARS_MAX];
+        struct bytes text = listpack_get_text(data, at, scratch);
+        uint64_t hash = hash64(0, text.data, text.len);
+        uint32_t place = (uint32_t)hash & (places - 1);
+        for (; met[place].at != 0 && !found; place = (place + 1) & (places - 1))
+            found = met[place].hash == hash && listpack_equal(data, met[place].at, text);
+        met[place] = (struct met){.hash = hash, .at = at};
+    }
+    mem_free(met);
+    return found;
 }
 
 /* --- Owning --- */

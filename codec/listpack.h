@@ -118,6 +118,9 @@ MUST_USE bool listpack_equal(const uint8_t *data, uint32_t at, struct bytes text
  * further: 1 looks at every other, as a search for a field does. */
 uint32_t listpack_find(const uint8_t *data, uint32_t from, struct bytes text, uint32_t skip);
 
+/* Whether two entries of those at every `step`th index (1: of all) are the same text. */
+MUST_USE bool listpack_has_duplicates(const uint8_t *data, uint32_t step);
+
 /* --- Changing: no value may point into the listpack that it goes to --- */
 
 /* Whether `extra` more bytes keep it below the maximum. */

@@ -115,6 +115,18 @@ enum record_zset_encoding {
     RECORD_ZSET_TABLE = 1,
 };
 
+enum record_set_encoding {
+    RECORD_SET_INTSET = 0,
+    RECORD_SET_LISTPACK = 1,
+    RECORD_SET_TABLE = 2, /* also of a large one */
+};
+
+enum record_hash_encoding {
+    RECORD_HASH_LISTPACK = 0,
+    RECORD_HASH_LISTPACK_EX = 1, /* with expiry of fields */
+    RECORD_HASH_TABLE = 2,       /* also of a large one */
+};
+
 struct record_header {
     bool has_expire;
     bool large;           /* the payload is a header, the elements stand under element keys */

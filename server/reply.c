@@ -307,6 +307,20 @@ void reply_deferred_set(struct reply *r, struct reply_deferred *d, uint64_t coun
     fill_deferred(d, r->resp == 2 ? '*' : '~', count);
 }
 
+void reply_deferred_bulk_integer(struct reply *r, struct reply_deferred *d, uint64_t value)
+{
+    (void)r;
+    if (d->place == NULL)
+        return;
+    char digits[NUMBER_U64_CHARS_MAX];
+    uint8_t bulk[HEADER_BYTES_MAX + NUMBER_U64_CHARS_MAX + 2];
+    size_t len = number_format_u64(value, digits);
+    uint8_t *place = put_header(bulk, '$', len);
+    memcpy(place, digits, len);
+    output_fill_mark(d->out, d->place, bulk, (size_t)(put_crlf(place + len) - bulk));
+    d->place = NULL;
+}
+
 /* ---- Errors. */
 
 static void note_error(struct reply *r, const char *text, size_t len)

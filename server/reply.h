@@ -59,6 +59,8 @@ struct reply_deferred reply_deferred_begin(struct reply *r);
 void reply_deferred_array(struct reply *r, struct reply_deferred *d, uint64_t count);
 void reply_deferred_map(struct reply *r, struct reply_deferred *d, uint64_t pairs);
 void reply_deferred_set(struct reply *r, struct reply_deferred *d, uint64_t count);
+/* A number of at most 17 digits as a bulk string: a scan's cursor. */
+void reply_deferred_bulk_integer(struct reply *r, struct reply_deferred *d, uint64_t value);
 
 /* Errors. `text` begins with the code ("ERR …", "WRONGTYPE …"); CR and LF in it become spaces,
  * those at its end are dropped. */

@@ -146,6 +146,11 @@ static void fill_store_options(struct server *server, struct store_options *out)
         .large_collection_bytes = config->large_collection_threshold,
         .zset_listpack_entries = config->zset_max_listpack_entries,
         .zset_listpack_value = config->zset_max_listpack_value,
+        .hash_listpack_entries = config->hash_max_listpack_entries,
+        .hash_listpack_value = config->hash_max_listpack_value,
+        .set_intset_entries = config->set_max_intset_entries,
+        .set_listpack_entries = config->set_max_listpack_entries,
+        .set_listpack_value = config->set_max_listpack_value,
         .whole_load_bytes = config->whole_load_limit,
         .fsync = fsync_policy(config),
         .segment_bytes = config->journal_segment_size,
@@ -212,7 +217,12 @@ static void register_hooks(struct server *server)
                                                  "large-collection-threshold",
                                                  "whole-load-limit",
                                                  "zset-max-listpack-entries",
-                                                 "zset-max-listpack-value"};
+                                                 "zset-max-listpack-value",
+                                                 "hash-max-listpack-entries",
+                                                 "hash-max-listpack-value",
+                                                 "set-max-intset-entries",
+                                                 "set-max-listpack-entries",
+                                                 "set-max-listpack-value"};
     for (size_t i = 0; i < sizeof(store_settings) / sizeof(store_settings[0]); i++)
         config_on_change(server->config, store_settings[i], apply_store_settings, server);
     config_on_change(server->config, "loglevel", apply_loglevel, server);

@@ -2,6 +2,7 @@
 
 #include "codec/check.h"
 #include "codec/endian.h"
+#include "storage/types/set.h"
 #include "storage/types/stream.h"
 #include "storage/types/string.h"
 #include "storage/types/zset.h"
@@ -120,12 +121,23 @@ static void mix_stream(struct value_digest *digest, const struct object *o)
     }
 }
 
+static void add_set(struct value_digest *digest, const struct object *o)
+{
+    struct set_iter iter;
+    struct bytes member;
+    for (set_iter_init(&iter, o); set_iter_next(&iter, &member);)
+        xor_bytes(digest, member);
+}
+
 void value_digest_add_object(struct value_digest *digest, const struct object *o)
 {
     mix_u32(digest, redis_type(o));
     switch ((enum object_type)o->type) {
     case OBJECT_STRING:
         mix_string(digest, o);
+        break;
+    case OBJECT_SET:
+        add_set(digest, o);
         break;
     case OBJECT_ZSET:
         mix_zset(digest, o);
@@ -134,7 +146,6 @@ void value_digest_add_object(struct value_digest *digest, const struct object *o
         mix_stream(digest, o);
         break;
     case OBJECT_LIST:
-    case OBJECT_SET:
     case OBJECT_HASH:
     case OBJECT_NONE:
     case OBJECT_TYPE_COUNT:

@@ -217,8 +217,8 @@ static void put_collection(struct cut *cut, struct object *o, struct bytes recor
                          bytes_make(head, head_len), buf_bytes(&cut->encoded));
     if (!o->large)
         return;
-    struct parts_taken *taken =
-        parts_take(type->parts(o), (enum object_type)o->type, &cut->orphan_bytes);
+    struct parts_taken *taken = parts_take(type->parts(o), (enum object_type)o->type,
+                                           cut->options.ks->hash_seed, &cut->orphan_bytes);
     if (taken == NULL)
         return;
     taken->next = cut->taken;

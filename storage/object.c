@@ -4,6 +4,7 @@
 #include "codec/check.h"
 #include "storage/object_value.h"
 #include "storage/parts.h"
+#include "storage/types/set.h"
 #include "storage/types/stream.h"
 #include "storage/types/string.h"
 #include "storage/types/zset.h"
@@ -34,6 +35,7 @@ const char *object_type_name(enum object_type type)
 /* A new type is added here. */
 static const struct value_type *const value_types[OBJECT_TYPE_COUNT] = {
     [OBJECT_STRING] = &string_value_type,
+    [OBJECT_SET] = &set_value_type,
     [OBJECT_ZSET] = &zset_value_type,
     [OBJECT_STREAM] = &stream_value_type,
 };

@@ -119,7 +119,8 @@ void parts_add_deletion(struct parts *parts, struct part *part)
 /* ---- Cuts -------------------------------------------------------------------------------------
  */
 
-struct parts_taken *parts_take(struct parts *parts, enum object_type type, size_t *orphan_bytes)
+struct parts_taken *parts_take(struct parts *parts, enum object_type type, uint64_t hash_seed,
+                               size_t *orphan_bytes)
 {
     if (parts->dirty_count == 0)
         return NULL;
@@ -128,6 +129,7 @@ struct parts_taken *parts_take(struct parts *parts, enum object_type type, size_
     *taken = (struct parts_taken){.type = object_value_type(type),
                                   .object_type = type,
                                   .object_id = parts->object_id,
+                                  .hash_seed = hash_seed,
                                   .parts = parts,
                                   .items = parts->dirty,
                                   .count = parts->dirty_count,
@@ -146,7 +148,9 @@ struct parts_taken *parts_take(struct parts *parts, enum object_type type, size_
 /* Deletions first: an element may have been deleted and be back under the same key. */
 void parts_encode(const struct parts_taken *taken, struct cold_batch *batch)
 {
-    struct part_sink sink = {.batch = batch, .family = (uint8_t)loader_family(taken->object_type)};
+    struct part_sink sink = {.batch = batch,
+                             .family = (uint8_t)loader_family(taken->object_type),
+                             .hash_seed = taken->hash_seed};
     uint8_t *prefix = buf_reserve(&sink.key, RECORD_ELEMENT_PREFIX_BYTES);
     record_element_prefix_encode(taken->object_id, prefix);
     sink.key.len = RECORD_ELEMENT_PREFIX_BYTES;
@@ -158,6 +162,7 @@ void parts_encode(const struct parts_taken *taken, struct cold_batch *batch)
         }
     }
     buf_deinit(&sink.key);
+    buf_deinit(&sink.value);
 }
 
 bool parts_finish(struct parts_taken *taken, struct object *o, uint32_t count)

@@ -109,6 +109,7 @@ struct parts_taken {
     const struct value_type *type;
     enum object_type object_type;
     uint64_t object_id;
+    uint64_t hash_seed;
     struct parts *parts; /* NULL once the value is gone */
     struct part **items; /* owned */
     uint32_t count;
@@ -120,7 +121,8 @@ struct parts_taken {
 };
 
 /* Takes the vector away from the collection; NULL if nothing is in it. */
-struct parts_taken *parts_take(struct parts *parts, enum object_type type, size_t *orphan_bytes);
+struct parts_taken *parts_take(struct parts *parts, enum object_type type, uint64_t hash_seed,
+                               size_t *orphan_bytes);
 /* Puts what was taken into the batch. The flusher's thread. */
 void parts_encode(const struct parts_taken *taken, struct cold_batch *batch);
 /* The cut was applied: goes through up to `count` more of the parts; false when that was the last.
@@ -135,7 +137,9 @@ void parts_taken_destroy(struct parts_taken *taken);
 struct part_sink {
     struct cold_batch *batch;
     uint8_t family;
-    struct buf key; /* prefix, then the element */
+    uint64_t hash_seed; /* of positions */
+    struct buf key;     /* prefix, then the element */
+    struct buf value;   /* for the type's use, between its calls */
 };
 /* Room for an element's bytes: to be filled before part_put or part_delete, which name as many. */
 uint8_t *part_element(struct part_sink *sink, size_t len);

@@ -237,9 +237,15 @@ static void configure_keyspace(struct store *store)
     store->ks->clock.lfu_log_factor = options->lfu_log_factor;
     store->ks->clock.lfu_decay_minutes = options->lfu_decay_minutes;
     store->ks->string_rules.large_bytes = options->large_object_bytes;
-    store->ks->value_rules.large_bytes = options->large_collection_bytes;
-    store->ks->value_rules.zset_listpack_entries = options->zset_listpack_entries;
-    store->ks->value_rules.zset_listpack_value = options->zset_listpack_value;
+    struct value_rules *rules = &store->ks->value_rules;
+    rules->large_bytes = options->large_collection_bytes;
+    rules->hash_listpack_entries = options->hash_listpack_entries;
+    rules->hash_listpack_value = options->hash_listpack_value;
+    rules->set_intset_entries = options->set_intset_entries;
+    rules->set_listpack_entries = options->set_listpack_entries;
+    rules->set_listpack_value = options->set_listpack_value;
+    rules->zset_listpack_entries = options->zset_listpack_entries;
+    rules->zset_listpack_value = options->zset_listpack_value;
     loader_set_inline(store->loader, !options->always_cold);
 }
 

@@ -24,8 +24,9 @@ struct store_options {
     uint32_t db_count;
     size_t large_object_bytes;
     size_t large_collection_bytes;
-    size_t zset_listpack_entries;
-    size_t zset_listpack_value;
+    size_t hash_listpack_entries, hash_listpack_value;
+    size_t set_intset_entries, set_listpack_entries, set_listpack_value;
+    size_t zset_listpack_entries, zset_listpack_value;
     size_t whole_load_bytes;
     /* Journal */
     enum journal_fsync fsync;

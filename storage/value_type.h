@@ -23,8 +23,10 @@ struct parts;
 struct value_rules {
     uint64_t hash_seed; /* of positions, of keys and of members */
     size_t large_bytes; /* large-collection-threshold: what has more in elements becomes large */
-    size_t zset_listpack_entries;  /* zset-max-listpack-entries */
-    size_t zset_listpack_value;    /* zset-max-listpack-value */
+    /* Up to which a collection is held in its compact form: so many elements, so long ones. */
+    size_t hash_listpack_entries, hash_listpack_value;
+    size_t set_intset_entries, set_listpack_entries, set_listpack_value;
+    size_t zset_listpack_entries, zset_listpack_value;
     uint64_t (*new_id)(void *arg); /* gives out object ids */
     void *arg;
 };

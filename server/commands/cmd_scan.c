@@ -3,15 +3,13 @@
  * cycle deletes them. Source: db.c of Redis 7.2 for arguments and replies. */
 #include "server/call.h"
 #include "server/commands/rows.h"
+#include "server/commands/scan_options.h"
 #include "server/commands/tables.h"
 
 #include "codec/glob.h"
-#include "codec/number.h"
 
-#define SCAN_COUNT_DEFAULT 10
-#define SCAN_COUNT_MAX     (1 << 20) /* of one request; COUNT is a hint */
-#define KEYS_BATCH         16384     /* keys per scan of KEYS */
-#define RANDOM_BATCH       16        /* keys per scan of RANDOMKEY */
+#define KEYS_BATCH   16384 /* keys per scan of KEYS */
+#define RANDOM_BATCH 16    /* keys per scan of RANDOMKEY */
 
 static struct bytes scan_key_name(const struct scan_result *result, const struct scan_key *key)
 {
@@ -59,76 +57,26 @@ static bool passes(const struct call *c, const struct key_filter *filter,
 
 /* ---- SCAN. */
 
-/* What strtoul() takes, as Redis does: an optional sign, digits, and also nothing at all. */
-static bool parse_cursor(struct bytes text, uint64_t *out)
-{
-    bool negative = text.len > 0 && text.data[0] == '-';
-    bool has_sign = negative || (text.len > 0 && text.data[0] == '+');
-    if (has_sign && text.len == 1)
-        return false;
-    uint64_t value = 0;
-    for (size_t i = has_sign; i < text.len; i++) {
-        uint8_t digit = (uint8_t)(text.data[i] - '0');
-        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, digit, &value))
-            return false;
-    }
-    *out = negative ? -value : value;
-    return true;
-}
-
-struct scan_options {
-    uint64_t cursor;
-    int64_t count;
-    struct key_filter filter;
-};
-
-static bool parse_scan(struct call *c, struct scan_options *out)
-{
-    *out = (struct scan_options){.count = SCAN_COUNT_DEFAULT};
-    if (!parse_cursor(c->argv[1], &out->cursor)) {
-        reply_error(c->reply, "ERR invalid cursor");
-        return false;
-    }
-    for (int i = 2; i < c->argc; i += 2) {
-        bool has_value = i + 1 < c->argc;
-        if (has_value && call_arg_is(c, i, "count")) {
-            if (!call_arg_i64(c, i + 1, &out->count))
-                return false;
-            if (out->count < 1) {
-                reply_error_id(c->reply, ERROR_SYNTAX);
-                return false;
-            }
-        } else if (has_value && call_arg_is(c, i, "match")) {
-            set_pattern(&out->filter, c->argv[i + 1]);
-        } else if (has_value && call_arg_is(c, i, "type")) {
-            set_type(&out->filter, c->argv[i + 1]);
-        } else {
-            reply_error_id(c->reply, ERROR_SYNTAX);
-            return false;
-        }
-    }
-    if (out->count > SCAN_COUNT_MAX)
-        out->count = SCAN_COUNT_MAX;
-    return true;
-}
-
 static void cmd_scan(struct call *c)
 {
     struct scan_options options;
-    if (!parse_scan(c, &options))
+    struct key_filter filter = {0};
+    if (!scan_read_cursor(c, 1, &options) || !scan_read_options(c, 2, SCAN_ALLOW_TYPE, &options))
         return;
+    if (options.has_pattern)
+        set_pattern(&filter, options.pattern);
+    if (options.has_type)
+        set_type(&filter, options.type);
     const struct scan_result *result =
         call_scan(c, 0, c->db, options.cursor, (size_t)options.count);
     if (result == NULL)
         return;
-    char cursor[NUMBER_U64_CHARS_MAX];
     reply_array(c->reply, 2);
-    reply_bulk(c->reply, bytes_make(cursor, number_format_u64(result->next, cursor)));
+    scan_reply_cursor(c->reply, result->next);
     uint64_t count = 0;
     struct reply_deferred deferred = reply_deferred_begin(c->reply);
     for (size_t i = 0; i < result->count; i++) {
-        if (!passes(c, &options.filter, result, &result->items[i]))
+        if (!passes(c, &filter, result, &result->items[i]))
             continue;
         reply_bulk(c->reply, scan_key_name(result, &result->items[i]));
         count++;

@@ -34,6 +34,9 @@ extern const struct command cmd_stream_group_table[]; /* XGROUP, XACK and the li
 extern const struct command cmd_stream_info_table[]; /* XINFO */
 extern const struct command cmd_stream_read_table[]; /* XREAD, XREADGROUP */
 extern const struct command cmd_stream_table[]; /* XADD and the like */
+extern const struct command cmd_set_algebra_table[]; /* SINTER, SUNION and the like */
+extern const struct command cmd_set_random_table[]; /* SPOP, SRANDMEMBER */
+extern const struct command cmd_set_table[]; /* SADD and the like */
 extern const struct command cmd_string_table[]; /* GET, SET and the like */
 extern const struct command cmd_wait_table[]; /* WAIT, WAITAOF */
 extern const struct command cmd_zset_algebra_table[]; /* ZUNION, ZINTER, ZDIFF */
