@@ -17,6 +17,7 @@
 #include "codec/number.h"
 #include "server/blocking.h"
 #include "server/config.h"
+#include "server/loop.h"
 #include "server/multi.h"
 #include "server/output.h"
 #include "server/pubsub.h"
@@ -36,6 +37,7 @@
 #define UNBLOCKED_ERROR   "UNBLOCKED client unblocked via CLIENT UNBLOCK"
 #define SLOW_COMMAND_NS   1000000 /* after a longer command the clock is read anew */
 #define ADMIT_BURST_BYTES (256 * 1024)
+#define WAITING_POLL_MS   1
 #define ADMIT_RATE_MIN    ((uint64_t)1 << 20) /* bytes per second, whatever the pressure */
 #define ADMIT_RATE_MAX    ((uint64_t)256 << 20)
 
@@ -65,6 +67,7 @@ void exec_destroy(struct exec *exec)
         return;
     CHECK(exec->waiting_first == NULL);
     exec_block_close(exec);
+    loop_timer_destroy(exec->tick_timer);
     buf_deinit(&exec->effects);
     buf_deinit(&exec->event_channel);
     watches_destroy(exec->watches);
@@ -634,6 +637,20 @@ static void poll_waiting(struct exec *exec)
     }
 }
 
+static void on_tick_timer(void *arg)
+{
+    (void)arg; /* that the loop wakes up is all */
+}
+
+/* Requests that wait for their turn to write are looked at every so often, not all the time: the
+ * processor is needed for what they wait for. */
+static void tick_soon(struct exec *exec)
+{
+    if (exec->tick_timer == NULL)
+        exec->tick_timer = loop_timer_create(exec->services->loop, on_tick_timer, exec);
+    loop_timer_start(exec->tick_timer, WAITING_POLL_MS, 0);
+}
+
 bool exec_tick_end(struct exec *exec)
 {
     exec_refresh_time(exec);
@@ -645,7 +662,9 @@ bool exec_tick_end(struct exec *exec)
     pushes_end(exec->pushes, journal_end(exec->journal));
     journal_submit(exec->journal);
     exec->time_stale = true;
-    return more || waits_for_tick(exec);
+    if (!more && waits_for_tick(exec))
+        tick_soon(exec);
+    return more;
 }
 
 struct exec_gate exec_gate(const struct exec *exec)

@@ -81,6 +81,7 @@ struct exec {
     void *resumed_arg;
 
     struct blocking *blocking;      /* who waits for which key */
+    struct loop_timer *tick_timer;  /* for requests that wait for ticks; NULL before there is one */
     struct loop_timer *block_timer; /* for their deadlines; NULL before anybody has one */
     int64_t block_timer_ms;         /* when it is due; INT64_MAX: it does not run */
 

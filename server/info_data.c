@@ -213,6 +213,7 @@ static void write_loads(const struct services *services, struct buf *out)
     struct loader_stats loads;
     loader_read_stats(store_loader(services->store), &loads);
     info_u64(out, "cold_loads", loads.loads);
+    info_u64(out, "cold_part_loads", loads.part_loads);
     info_u64(out, "cold_chunk_loads", loads.chunk_loads);
     info_u64(out, "cold_loads_pending", loads.pending);
     info_u64(out, "cold_loads_joined", loads.joined);

@@ -12,6 +12,7 @@
 #include "server/services.h"
 #include "server/value_digest.h"
 #include "storage/env.h"
+#include "storage/object_value.h"
 #include "storage/store.h"
 #include "storage/table.h"
 #include "storage/types/string.h"
@@ -41,8 +42,11 @@ static enum status discard(void *arg, struct bytes data, struct err *err)
 }
 
 /* Length of the value in an RDB file. */
+/* Of collections, and of large strings, which need not be in RAM: what they take in RAM. */
 static uint64_t serialized_len(const struct config *config, const struct object *o)
 {
+    if (o->type != OBJECT_STRING || o->large)
+        return object_value_bytes(o);
     struct rdb_writer_options options = {.write = discard,
                                          .no_compression = !config->rdbcompression};
     struct rdb_writer *writer = rdb_writer_create(&options);
@@ -657,7 +661,7 @@ static int debug_keys(const struct bytes *argv, int argc, struct key_arg *out, i
     bool many = bytes_equal_nocase(argv[1], "digest-value");
     int count = many ? argc - 2 : one && argc > 2 ? 1 : 0;
     for (int i = 0; i < count && i < max; i++)
-        out[i] = (struct key_arg){.index = 2 + i, .flags = flags};
+        out[i] = (struct key_arg){.index = 2 + i, .flags = flags | (many ? 0 : KEY_LOAD_META)};
     return count;
 }
 
