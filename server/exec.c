@@ -659,7 +659,7 @@ bool exec_tick_end(struct exec *exec)
     exec_serve_blocked(exec);
     pushes_begin(exec->pushes, NULL);
     more = tracking_tick(exec->services->tracking) || more;
-    pushes_end(exec->pushes, journal_end(exec->journal));
+    pushes_end(exec->pushes, exec->write_offset);
     journal_submit(exec->journal);
     exec->time_stale = true;
     if (!more && waits_for_tick(exec))

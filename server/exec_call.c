@@ -35,7 +35,7 @@ void exec_expired(void *arg, uint32_t db, struct keyref *ref)
     struct exec *exec = arg;
     pushes_begin(exec->pushes, NULL);
     exec_expire_key(exec, db, ref);
-    pushes_end(exec->pushes, journal_end(exec->journal));
+    pushes_end(exec->pushes, exec->write_offset);
 }
 
 /* The live object of `ref`, deleting it first if its time has come. While the journal is replayed
@@ -53,7 +53,6 @@ static struct object *find_live(struct call *c, struct keyref *ref)
         return NULL;
     exec_expire_key(c->exec, ref->db == c->db ? c->session->db : exec_db_number(c->exec, ref->db),
                     ref);
-    c->exec->unit->session->write_offset = journal_end(c->exec->journal);
     return NULL;
 }
 
@@ -137,11 +136,11 @@ struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_w
         }
         touch(c, 0, o);
     }
-    if (!for_write) {
-        if (o != NULL)
-            c->exec->counters.keyspace_hits++;
-        else
-            c->exec->counters.keyspace_misses++;
+    if (!for_write && o != NULL) {
+        c->exec->counters.keyspace_hits++;
+    } else if (!for_write) {
+        c->exec->counters.keyspace_misses++;
+        call_notify(c, NOTIFY_KEY_MISS, "keymiss", key);
     }
     return o;
 }

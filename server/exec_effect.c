@@ -169,7 +169,8 @@ void exec_stage_effects(struct call *c)
         }
         forget_effects(exec);
     }
-    c->session->write_offset = journal_end(exec->journal);
+    exec->write_offset = journal_end(exec->journal);
+    c->session->write_offset = exec->write_offset;
 }
 
 void call_effect_db(struct call *c, uint32_t db, int argc, const struct bytes *argv)

@@ -107,6 +107,7 @@ struct exec {
     /* Its effects (exec_effect.c). */
     struct buf effects;
     uint32_t effect_count;
+    uint64_t write_offset; /* journal offset behind the last of all effects */
 
     struct buf event_channel; /* scratch of notify_publish */
 

@@ -143,7 +143,7 @@ static bool send_to(struct pushes *pushes, struct push *push, struct session *to
                     struct output *postponed)
 {
     CHECK(pushes->active);
-    if (to->conn == NULL || (to->flags & SESSION_CLOSE_ASAP) != 0)
+    if (to->conn == NULL || (to->flags & (SESSION_CLOSE_ASAP | SESSION_CLOSE_AFTER_REPLY)) != 0)
         return false;
     note_told(pushes, to);
     struct output *out = to == pushes->running ? postponed : to->reply.out;

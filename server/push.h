@@ -50,7 +50,7 @@ void push_add_resp(struct push *push, struct bytes resp); /* finished RESP, one 
 void push_add_null(struct push *push, uint8_t protocol);
 void push_add_integer(struct push *push, int64_t value);
 /* As RESP3 push or RESP2 array, as the session speaks. CLIENT REPLY OFF does not hold it back.
- * False: nobody is there any more. */
+ * False: it is about to go. */
 bool push_send(struct pushes *pushes, struct push *push, struct session *to);
 /* The same, and if it is for the session whose request runs, behind all other messages for it. */
 bool push_send_last(struct pushes *pushes, struct push *push, struct session *to);

@@ -120,6 +120,33 @@ static void any_entry_comes_up_by_chance(void **state)
     free(things);
 }
 
+static void a_map_can_be_emptied_one_by_one_and_filled_meanwhile(void **state)
+{
+    (void)state;
+    struct name_map map;
+    name_map_init(&map, 9);
+    struct thing *things = make_things();
+    for (int i = 0; i < THING_COUNT; i++)
+        toggle(&map, &things[i]);
+    for (int i = 0; i < THING_COUNT - 3; i++) {
+        struct thing *thing = (struct thing *)(void *)name_map_pop(&map);
+        assert_true(thing->present);
+        thing->present = false;
+        if (i % 999 == 0)
+            assert_agrees(&map, things);
+    }
+    for (int i = 0; i < 100; i++) {
+        if (!things[i].present)
+            toggle(&map, &things[i]);
+    }
+    assert_agrees(&map, things);
+    while (map.count != 0)
+        ((struct thing *)(void *)name_map_pop(&map))->present = false;
+    assert_agrees(&map, things);
+    assert_null(map.buckets);
+    free(things);
+}
+
 static void names_may_hold_any_bytes(void **state)
 {
     (void)state;
@@ -144,6 +171,7 @@ int main(void)
         TEST(a_map_finds_what_is_in_it_and_nothing_else),
         TEST(a_map_shrinks_with_its_entries),
         TEST(any_entry_comes_up_by_chance),
+        TEST(a_map_can_be_emptied_one_by_one_and_filled_meanwhile),
         TEST(names_may_hold_any_bytes),
     };
     return RUN_TESTS("name_map", tests);
