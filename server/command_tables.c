@@ -17,6 +17,7 @@ static const struct command *const tables[] = {
     cmd_debug_table,
     cmd_eval_table,
     cmd_expire_table,
+    cmd_function_table,
     cmd_geo_search_table,
     cmd_geo_table,
     cmd_hyperloglog_table,

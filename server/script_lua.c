@@ -34,6 +34,8 @@ static void *allocate(void *arg, void *pointer, size_t old_size, size_t new_size
         return NULL;
     }
     size_t max = lua->options.memory_bytes_max + (lua->collecting ? COLLECTOR_RESERVE_BYTES : 0);
+    if (lua->unbounded)
+        max = SIZE_MAX;
     if (new_size > old_size &&
         (new_size - old_size > max || lua->bytes > max - (new_size - old_size)))
         return NULL;
@@ -304,6 +306,11 @@ static int protected_run(lua_State *state)
     else
         script_lua_reply(state, lua->call->reply, result);
     return 0;
+}
+
+void script_lua_set_unbounded(struct script_lua *lua, bool unbounded)
+{
+    lua->unbounded = unbounded;
 }
 
 static int protected_collect_all(lua_State *state)

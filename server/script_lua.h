@@ -51,6 +51,8 @@ struct script_lua *script_lua_create(const struct script_lua_options *options);
 void script_lua_destroy(struct script_lua *lua);
 /* Bytes that the interpreter has taken. */
 size_t script_lua_bytes(const struct script_lua *lua);
+/* While `unbounded`, memory_bytes_max does not hold. */
+void script_lua_set_unbounded(struct script_lua *lua, bool unbounded);
 /* Frees what is not referred to any more. Takes as long as the state is large. */
 void script_lua_collect(struct script_lua *lua);
 

@@ -25,6 +25,7 @@ struct script_lua {
     const struct script_lua_call *call;       /* NULL: no script is running */
     const struct script_lua_loading *loading; /* NULL: no library is being loaded */
     bool killed;                              /* by the host's verdict */
+    bool unbounded;                           /* script_lua_set_unbounded */
     bool collecting;                          /* the collector works outside of a script */
     bool calling;                             /* inside redis.call */
     bool tuned;                               /* the script has changed the collector's settings */

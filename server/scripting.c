@@ -1,4 +1,4 @@
-#include "server/scripting.h"
+#include "server/scripting_internal.h"
 
 #include "codec/check.h"
 #include "codec/mem.h"
@@ -7,9 +7,9 @@
 #include "server/config.h"
 #include "server/exec.h"
 #include "server/exec_nested.h"
+#include "server/functions.h"
 #include "server/log.h"
 #include "server/loop.h"
-#include "server/output.h"
 #include "server/script_cache.h"
 #include "server/script_flags.h"
 #include "server/script_lua.h"
@@ -23,25 +23,6 @@
 /* Scripts that only EVAL knows are dropped when an interpreter has this part of what it may take
  * and all of that is in use. */
 #define CACHE_SHARE 4
-
-/* A script on its way. */
-struct run {
-    struct call *call; /* of the request that runs it */
-    uint32_t flags;    /* SCRIPT_FLAG_* */
-    bool read_only;
-    bool written; /* it has called a command that writes */
-};
-
-struct scripting {
-    struct services *services;
-    size_t memory_bytes_max;
-    struct script_lua *eval;
-    struct script_cache *cache;
-    struct session session; /* of what scripts call */
-    struct output output;   /* its replies */
-    struct buf reply;       /* one that lies in several blocks */
-    struct run *run;        /* NULL: none */
-};
 
 /* ---- What scripts call ------------------------------------------------------------------------
  */
@@ -66,7 +47,7 @@ static void refuse(struct scripting *s, const struct command *command, struct sc
 static const struct command *find_command(struct scripting *s, const struct bytes *argv, int argc,
                                           struct script_answer *out)
 {
-    const struct run *run = s->run;
+    const struct script_run *run = s->run;
     const struct command *command = command_find(s->services->commands, argv, argc, NULL);
     if (command == NULL)
         refuse(s, NULL, out, "ERR Unknown Redis command called from script");
@@ -99,7 +80,7 @@ static void host_call(void *arg, const struct bytes *argv, int argc, int resp,
                       struct script_answer *out)
 {
     struct scripting *s = arg;
-    struct run *run = s->run;
+    struct script_run *run = s->run;
     const struct command *command = find_command(s, argv, argc, out);
     if (command == NULL)
         return;
@@ -113,8 +94,10 @@ static void host_call(void *arg, const struct bytes *argv, int argc, int resp,
 
 static enum script_verdict host_interrupt(void *arg)
 {
-    (void)arg;
-    return SCRIPT_GO_ON;
+    const struct scripting *s = arg;
+    bool loading_too_long =
+        s->run == NULL && s->loading_until_us != 0 && loop_clock_us() > s->loading_until_us;
+    return loading_too_long ? SCRIPT_KILLED : SCRIPT_GO_ON;
 }
 
 static void host_log(void *arg, int level, struct bytes text)
@@ -139,7 +122,7 @@ static int host_acl_check(void *arg, const struct bytes *argv, int argc)
 /* ---- Opening and closing ----------------------------------------------------------------------
  */
 
-static struct script_lua *open_interpreter(struct scripting *s)
+static struct script_lua *open_interpreter(struct scripting *s, bool functions)
 {
     struct script_lua_options options = {
         .host = {.arg = s,
@@ -148,6 +131,7 @@ static struct script_lua *open_interpreter(struct scripting *s)
                  .log = host_log,
                  .logs = host_logs,
                  .acl_check = host_acl_check},
+        .functions = functions,
         .memory_bytes_max = s->memory_bytes_max,
     };
     return script_lua_create(&options);
@@ -167,8 +151,9 @@ struct scripting *scripting_create(struct services *services)
         s->memory_bytes_max = MEMORY_BYTES_MIN;
     output_init(&s->output, NULL);
     session_init(&s->session, &s->output, 0, 0);
-    s->eval = open_interpreter(s);
+    s->eval = open_interpreter(s, false);
     s->cache = script_cache_create(release_script, s);
+    scripting_open_functions(s, open_interpreter(s, true));
     return s;
 }
 
@@ -177,6 +162,8 @@ void scripting_destroy(struct scripting *s)
     if (s == NULL)
         return;
     CHECK(s->run == NULL);
+    functions_destroy(s->functions);
+    script_lua_destroy(s->functions_lua);
     script_cache_destroy(s->cache);
     script_lua_destroy(s->eval);
     output_deinit(&s->output);
@@ -187,18 +174,12 @@ void scripting_destroy(struct scripting *s)
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
-/* How many of the arguments from the fourth on are keys; false: an error was replied. */
-static bool read_key_count(struct call *c, int *count_out)
+bool scripting_check_key_count(struct call *c, int64_t count)
 {
-    int64_t count;
-    if (!call_arg_i64(c, 2, &count))
-        return false;
     if (count > c->argc - 3)
         reply_error(c->reply, "ERR Number of keys can't be greater than number of args");
     else if (count < 0)
         reply_error(c->reply, "ERR Number of keys can't be negative");
-    else
-        *count_out = (int)count;
     return count >= 0 && count <= c->argc - 3;
 }
 
@@ -230,30 +211,28 @@ static void begin_session(struct scripting *s, const struct session *caller)
     s->session.authenticated = true;
 }
 
-static void run_script(struct call *c, struct script_lua *lua, int reference, const char *name,
-                       uint32_t flags, bool read_only, int key_count)
+void scripting_run(struct call *c, const struct script_target *target)
 {
     struct scripting *s = c->services->scripting;
     CHECK(s->run == NULL);
-    if (!may_run(c, flags, read_only))
+    if (!may_run(c, target->flags, target->read_only))
         return;
-    struct run run = {
+    struct script_run run = {
         .call = c,
-        .flags = flags,
-        .read_only = read_only || (flags & SCRIPT_FLAG_NO_WRITES) != 0,
+        .read_only = target->read_only || (target->flags & SCRIPT_FLAG_NO_WRITES) != 0,
     };
     struct script_lua_call call = {
-        .reference = reference,
-        .name = name,
+        .reference = target->reference,
+        .name = target->name,
         .keys = c->argv + 3,
-        .key_count = key_count,
-        .args = c->argv + 3 + key_count,
-        .arg_count = c->argc - 3 - key_count,
+        .key_count = target->key_count,
+        .args = c->argv + 3 + target->key_count,
+        .arg_count = c->argc - 3 - target->key_count,
         .reply = c->reply,
     };
     begin_session(s, c->session);
     s->run = &run;
-    struct script_lua_result result = script_lua_run(lua, &call);
+    struct script_lua_result result = script_lua_run(target->lua, &call);
     s->run = NULL;
     c->error_counted = result.error_counted;
     output_clear(&s->output);
@@ -309,8 +288,25 @@ static struct script *find_or_compile(struct call *c, struct bytes body)
 
 static void run_cached(struct call *c, const struct script *script, bool read_only, int key_count)
 {
-    run_script(c, c->services->scripting->eval, script->reference, script->name, script->flags,
-               read_only, key_count);
+    struct script_target target = {
+        .lua = c->services->scripting->eval,
+        .reference = script->reference,
+        .name = script->name,
+        .flags = script->flags,
+        .read_only = read_only,
+        .key_count = key_count,
+    };
+    scripting_run(c, &target);
+}
+
+/* How many of the arguments are keys; false: an error was replied. */
+static bool read_key_count(struct call *c, int *count_out)
+{
+    int64_t count;
+    if (!call_arg_i64(c, 2, &count) || !scripting_check_key_count(c, count))
+        return false;
+    *count_out = (int)count;
+    return true;
 }
 
 void scripting_eval(struct call *c, bool read_only)
@@ -362,7 +358,7 @@ void scripting_flush(struct scripting *s)
     CHECK(s->run == NULL);
     script_cache_clear(s->cache);
     script_lua_destroy(s->eval);
-    s->eval = open_interpreter(s);
+    s->eval = open_interpreter(s, false);
 }
 
 /* ---- For others -------------------------------------------------------------------------------
@@ -372,10 +368,11 @@ void scripting_flush(struct scripting *s)
 static bool script_flags(struct scripting *s, const struct command *command,
                          const struct bytes *argv, uint32_t *flags_out)
 {
-    const struct script *script = NULL;
     size_t line_len;
-    if (bytes_equal_nocase(bytes_make(command->name, 7), "evalsha")) {
-        script = script_cache_find_name(s->cache, argv[1]);
+    if (command->name[0] == 'f') /* FCALL */
+        return scripting_function_flags(s, argv[1], flags_out);
+    if (strncmp(command->name, "evalsha", 7) == 0) {
+        const struct script *script = script_cache_find_name(s->cache, argv[1]);
         if (script != NULL)
             *flags_out = script->flags;
         return script != NULL;
@@ -409,5 +406,9 @@ void scripting_read_stats(const struct scripting *s, struct scripting_stats *out
         .eval_bytes = script_lua_bytes(s->eval),
         .script_count = script_cache_count(s->cache),
         .scripts_bytes = script_cache_bytes(s->cache),
+        .functions_vm_bytes = script_lua_bytes(s->functions_lua),
+        .library_count = functions_library_count(s->functions),
+        .function_count = functions_count(s->functions),
+        .functions_bytes = functions_bytes(s->functions),
     };
 }

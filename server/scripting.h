@@ -6,6 +6,7 @@
 #define BASALT_SERVER_SCRIPTING_H
 
 #include "codec/bytes.h"
+#include "codec/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,12 +14,16 @@
 
 struct call;
 struct command;
+struct functions;
 struct scripting;
 struct services;
 
 struct scripting *scripting_create(struct services *services);
 /* Accepts NULL. No script may be running. */
 void scripting_destroy(struct scripting *scripting);
+
+/* Reads the libraries that are on disk, before the journal is replayed. */
+MUST_USE enum status scripting_read_libraries(struct scripting *scripting, struct err *err);
 
 /* EVAL and EVALSHA: runs the script that c->argv[1] is, or names; keys and arguments follow. */
 void scripting_eval(struct call *c, bool read_only);
@@ -33,6 +38,15 @@ void scripting_flush(struct scripting *scripting);
  * with the flag no-writes is no write. */
 uint32_t scripting_command_flags(struct scripting *scripting, const struct command *command,
                                  const struct bytes *argv, int argc);
+
+/* FCALL of the function c->argv[1]. */
+void scripting_fcall(struct call *c, bool read_only);
+/* The libraries. What changes is part of the next cut. */
+struct functions *scripting_functions(struct scripting *scripting);
+/* Around functions_load and functions_restore for a client: their code may run for half a second.
+ * What was accepted before, and is replayed, may run for as long and take as much as it needs. */
+void scripting_begin_loading(struct scripting *scripting, bool replay);
+void scripting_end_loading(struct scripting *scripting);
 
 struct scripting_stats {
     size_t eval_bytes;         /* of the interpreter for EVAL */

@@ -437,6 +437,9 @@ static enum status open_parts(struct server *server, struct err *err)
     services->tracking = tracking_create(services, ks_hash_seed(services->ks));
     services->exec = exec_create(services);
     services->scripting = scripting_create(services);
+    st = scripting_read_libraries(services->scripting, err);
+    if (st != ST_OK)
+        return st;
     loop_on_tick_end(services->loop, on_tick_end, server);
     services->conns = conns_create(services);
     server->listeners = listeners_create(services);

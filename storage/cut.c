@@ -12,6 +12,7 @@
 #include "storage/journal.h"
 #include "storage/loader.h"
 #include "storage/meta.h"
+#include "storage/meta_queue.h"
 #include "storage/object_value.h"
 #include "storage/parts.h"
 #include "storage/tier.h"
@@ -68,6 +69,7 @@ struct cut {
     struct buf encoded;    /* scratch */
     struct buf index_puts; /* expires keys of the next cut: length u32, bytes */
     struct buf index_deletes;
+    struct meta_queue meta; /* of the next cut */
     uint32_t next_db_id;
     uint64_t next_object_id;
     bool requested;
@@ -132,6 +134,7 @@ void cut_destroy(struct cut *cut)
     buf_deinit(&cut->encoded);
     buf_deinit(&cut->index_puts);
     buf_deinit(&cut->index_deletes);
+    meta_queue_deinit(&cut->meta);
     mem_free(cut);
 }
 
@@ -383,6 +386,19 @@ static void put_index(struct cut *cut)
     buf_deinit(&cut->index_puts);
 }
 
+/* ---- Meta records -----------------------------------------------------------------------------
+ */
+
+void cut_meta_put(struct cut *cut, struct bytes key, struct bytes value)
+{
+    meta_queue_put(&cut->meta, key, value);
+}
+
+void cut_meta_delete(struct cut *cut, struct bytes key)
+{
+    meta_queue_delete(&cut->meta, key);
+}
+
 /* ---- What the reaper is to drop. --------------------------------------------------------------
  */
 
@@ -461,6 +477,7 @@ static void start(struct cut *cut)
     ks->dbs_changed = false;
     put_retired(cut); /* before any object: a key may have been written again since */
     put_index(cut);
+    meta_queue_drain(&cut->meta, cut->batch);
 }
 
 /* Encodes up to `count` objects of the part; false when it is through. */
@@ -732,7 +749,8 @@ static bool has_work(const struct cut *cut)
 {
     const struct keyspace *ks = cut->options.ks;
     return journal_end(cut->options.journal) != cut->applied || ks->dirty_bytes != 0 ||
-           cut->index_deletes.len != 0 || cut->index_puts.len != 0 || ks->dbs_changed;
+           cut->index_deletes.len != 0 || cut->index_puts.len != 0 || cut->meta.entries.len != 0 ||
+           ks->dbs_changed;
 }
 
 static bool is_due(const struct cut *cut)

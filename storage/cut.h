@@ -81,6 +81,11 @@ void cut_retire_object(struct cut *cut, enum object_type type, uint64_t object_i
 void cut_index_put(struct cut *cut, struct bytes expires_key);
 void cut_index_delete(struct cut *cut, struct bytes expires_key);
 
+/* ---- For records of the meta family that a command changes (meta.h): part of the next cut. A
+ * later call for the same key wins. */
+void cut_meta_put(struct cut *cut, struct bytes key, struct bytes value);
+void cut_meta_delete(struct cut *cut, struct bytes key);
+
 /* How hard writers must be slowed: 0 (not at all) to 1000 (dirty data at twice their limit). */
 uint32_t cut_pressure(const struct cut *cut);
 

@@ -156,6 +156,49 @@ void meta_state_deinit(struct meta_state *state)
     *state = (struct meta_state){0};
 }
 
+/* "f", name. */
+#define LIBRARY_PREFIX 'f'
+
+struct bytes meta_library_key(struct buf *scratch, struct bytes name)
+{
+    buf_clear(scratch);
+    buf_append_byte(scratch, LIBRARY_PREFIX);
+    buf_append_bytes(scratch, name);
+    return buf_bytes(scratch);
+}
+
+struct bytes meta_library_value(struct buf *scratch, struct bytes code)
+{
+    buf_clear(scratch);
+    buf_append_byte(scratch, META_FORMAT_VERSION);
+    buf_append_bytes(scratch, code);
+    return buf_bytes(scratch);
+}
+
+enum status meta_read_libraries(struct cold *cold, meta_library_fn *fn, void *arg, struct err *err)
+{
+    static const uint8_t lower = LIBRARY_PREFIX;
+    static const uint8_t upper = LIBRARY_PREFIX + 1;
+    struct cold_iter_options options = {.lower = bytes_make(&lower, 1),
+                                        .upper = bytes_make(&upper, 1)};
+    struct cold_iter *iter = cold_iter_create(cold, FAMILY_META, &options);
+    enum status st = ST_OK;
+    cold_iter_seek(iter, options.lower);
+    for (; st == ST_OK && cold_iter_valid(iter); cold_iter_next(iter)) {
+        struct bytes name = cold_iter_key(iter);
+        struct bytes code = cold_iter_value(iter);
+        name.data++;
+        name.len--;
+        st = take_version(&code, "f", err);
+        if (st == ST_OK)
+            st = fn(arg, name, code, err);
+    }
+    if (st == ST_OK)
+        st = cold_iter_status(iter, err);
+    cold_iter_destroy(iter);
+    return st;
+}
+
 /* "r", kind, type, id: the reaper reads them in this order. */
 void meta_reap_key(enum meta_reap_kind kind, uint8_t type, uint64_t id,
                    uint8_t out[META_REAP_KEY_BYTES])

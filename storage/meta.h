@@ -44,6 +44,15 @@ MUST_USE enum status meta_read_state(struct cold *cold, struct meta_state *out, 
 void meta_put_state(struct cold_batch *batch, const struct meta_state *state);
 void meta_state_deinit(struct meta_state *state);
 
+/* Libraries of functions: their source by name. The version is in front of the source. */
+struct bytes meta_library_key(struct buf *scratch, struct bytes name);
+struct bytes meta_library_value(struct buf *scratch, struct bytes code);
+/* Calls `fn` for each of them; a status of its own ends that. ST_CORRUPT, ST_UNSUPPORTED, ST_IO. */
+typedef enum status meta_library_fn(void *arg, struct bytes name, struct bytes code,
+                                    struct err *err);
+MUST_USE enum status meta_read_libraries(struct cold *cold, meta_library_fn *fn, void *arg,
+                                         struct err *err);
+
 /* Leftovers that the reaper has yet to drop: a whole database id, or a large object's elements. */
 enum meta_reap_kind { META_REAP_DB = 'd', META_REAP_OBJECT = 'o' };
 #define META_REAP_KEY_BYTES 11

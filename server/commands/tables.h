@@ -19,6 +19,7 @@ extern const struct command cmd_db_table[]; /* DBSIZE, FLUSHDB, FLUSHALL, SWAPDB
 extern const struct command cmd_debug_table[]; /* DEBUG */
 extern const struct command cmd_eval_table[]; /* EVAL, SCRIPT */
 extern const struct command cmd_expire_table[]; /* EXPIRE, TTL and the like */
+extern const struct command cmd_function_table[]; /* FCALL, FUNCTION */
 extern const struct command cmd_geo_search_table[]; /* GEOSEARCH, GEORADIUS and the like */
 extern const struct command cmd_geo_table[]; /* GEOADD, GEODIST, GEOHASH, GEOPOS */
 extern const struct command cmd_hyperloglog_table[]; /* PFADD and the like */
