@@ -86,17 +86,42 @@ static enum status bound_end(struct env *env, const char *dir, uint64_t *end_out
     return st;
 }
 
+/* Only the last segment may hold what its process did not live to sync. */
+static enum status sync_last(struct env *env, const char *dir, struct err *err)
+{
+    struct file_names names = {0};
+    uint64_t last = 0;
+    enum status st = list_names(env, dir, &names, err);
+    for (size_t i = 0; i < names.count; i++)
+        (void)segment_parse_name(names.items[i], &last);
+    free_names(&names);
+    if (st != ST_OK)
+        return st;
+    char path[ENV_PATH_BYTES_MAX];
+    int fd = -1;
+    segment_path(dir, last, "", path);
+    st = env_open(env, path, ENV_READ, &fd, err);
+    if (st == ST_OK)
+        st = env_sync(env, fd, path, err);
+    env_close(env, fd);
+    return st;
+}
+
 enum status journal_find_end(struct env *env, const char *dir, uint64_t *end_out, struct err *err)
 {
     struct journal_check check;
     struct err damage;
     enum status st = journal_check_dir(env, dir, &check, &damage);
+    if (st == ST_CORRUPT)
+        return bound_end(env, dir, end_out, err);
+    if (st != ST_OK) {
+        if (err != NULL)
+            *err = damage;
+        return st;
+    }
+    st = sync_last(env, dir, err);
     if (st == ST_OK)
         *end_out = check.end_offset;
-    else if (st == ST_CORRUPT)
-        return bound_end(env, dir, end_out, err);
-    else if (err != NULL)
-        *err = damage;
     return st;
 }
 

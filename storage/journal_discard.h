@@ -9,7 +9,7 @@
 
 struct env;
 
-/* Finds the end of the stream in `dir`. A dataset cut there has nothing to replay, with these
+/* Finds the end of the stream in `dir`, and makes it durable. A dataset cut there has nothing to replay, with these
  * segments as well as without any. If they are damaged, it is an offset that no byte of theirs can
  * have reached: a journal opened there refuses them, and misses nothing.
  *

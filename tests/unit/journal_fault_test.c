@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "codec/mem.h"
+#include "storage/journal_discard.h"
 #include "tests/support/harness.h"
 #include "tests/support/journal_fixture.h"
 
@@ -432,6 +433,29 @@ static void closing_a_failed_journal_says_what_is_lost(void **state)
     assert_int_equal(journal_end(fixture->journal), end);
 }
 
+/* A dataset that is cut there may get on stable storage before it. */
+static void the_end_that_is_found_is_durable(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    struct env *env = env_fault_env(fixture->fault);
+    struct env_fault_plan plan = {
+        .ops = ENV_FAULT_OP(ENV_OP_FDATASYNC), .nth = 1, .count = 1, .error = EIO};
+    struct err err;
+    uint64_t end = 0;
+    journal_fixture_open(fixture);
+    journal_fixture_append(fixture, 40, 1000); /* some segments */
+    journal_fixture_submit(fixture);
+    uint64_t expected = journal_end(fixture->journal);
+    journal_fixture_close(fixture);
+    env_fault_set_plan(fixture->fault, &plan);
+    assert_status(journal_find_end(env, fixture->dir, &end, &err), ST_IO);
+    assert_int_equal(env_fault_failed(fixture->fault), 1);
+    assert_ok(journal_find_end(env, fixture->dir, &end, &err), &err);
+    assert_int_equal(env_fault_matched(fixture->fault), 2);
+    assert_int_equal(end, expected);
+    env_fault_set_plan(fixture->fault, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +471,7 @@ int main(void)
         TEST_WITH(a_failure_at_a_segments_start_replaces_the_segment, setup, teardown),
         TEST_WITH(a_segment_that_cannot_be_deleted_is_tried_again, setup, teardown),
         TEST_WITH(closing_a_failed_journal_says_what_is_lost, setup, teardown),
+        TEST_WITH(the_end_that_is_found_is_durable, setup, teardown),
     };
     return RUN_TESTS("journal_fault", tests);
 }
