@@ -9,9 +9,9 @@
 
 struct env;
 
-/* Finds the end of the stream in `dir`, and makes it durable. A dataset cut there has nothing to replay, with these
- * segments as well as without any. If they are damaged, it is an offset that no byte of theirs can
- * have reached: a journal opened there refuses them, and misses nothing.
+/* Finds the end of the stream in `dir`, and makes it durable. A dataset cut there has nothing to
+ * replay, with these segments as well as without any. If they are damaged, it is an offset that no
+ * byte of theirs can have reached: a journal opened there refuses them, and misses nothing.
  *
  * Returns ST_OK; ST_NOT_FOUND: there is no journal; ST_UNSUPPORTED (a newer format); ST_IO. Reads
  * all of the journal. */

@@ -24,7 +24,7 @@
 #include "tests/support/server_fixture.h"
 #include "tests/support/witness.h"
 
-#define SECONDS_DEFAULT 10
+#define SECONDS_DEFAULT 8
 #define WITNESSES_MAX   2
 #define STEPS_MAX       300 /* of a life that the shim does not end */
 #define RESTARTS_MAX    3   /* killed ones in a row */
