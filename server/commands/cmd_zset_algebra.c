@@ -6,10 +6,13 @@
 #include "server/commands/zset_edit.h"
 
 #include "codec/mem.h"
+#include "storage/types/set.h"
 #include "storage/types/zset_element.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+#define SET_SCORE 1.0 /* of each member of a set */
 
 enum operation { OPERATION_UNION, OPERATION_INTER, OPERATION_DIFF };
 enum aggregate { AGGREGATE_SUM, AGGREGATE_MIN, AGGREGATE_MAX };
@@ -40,13 +43,21 @@ static bool source_find(const struct call *c, const struct source *source, struc
                         double *score)
 {
     struct zset_found found;
-    if (source->count == 0 || !zset_find(source->o, ks_value_rules(c->ks), member, &found))
+    if (source->count == 0)
+        return false;
+    if (source->o->type == OBJECT_SET) {
+        *score = SET_SCORE;
+        return set_has(source->o, member);
+    }
+    if (!zset_find(source->o, ks_value_rules(c->ks), member, &found))
         return false;
     *score = found.score;
     return true;
 }
 
 struct source_walk {
+    bool is_set;
+    struct set_iter set;
     struct zset_walk zset;
     uint64_t left;
 };
@@ -54,13 +65,30 @@ struct source_walk {
 static void source_walk_init(struct source_walk *walk, const struct source *source)
 {
     walk->left = source->count;
-    if (source->count != 0)
+    if (source->count == 0)
+        return;
+    walk->is_set = source->o->type == OBJECT_SET;
+    if (walk->is_set)
+        set_iter_init(&walk->set, source->o);
+    else
         zset_walk_init(&walk->zset, source->o, 0, false);
 }
 
 static bool source_walk_next(struct source_walk *walk, struct bytes *member, double *score)
 {
-    return walk->left-- != 0 && zset_walk_next(&walk->zset, member, score);
+    if (walk->left-- == 0)
+        return false;
+    if (!walk->is_set)
+        return zset_walk_next(&walk->zset, member, score);
+    *score = SET_SCORE;
+    return set_iter_next(&walk->set, member);
+}
+
+static uint64_t count_of(const struct object *o)
+{
+    if (o == NULL)
+        return 0;
+    return o->type == OBJECT_SET ? set_count(o) : zset_count(o);
 }
 
 /* ---- Arguments. */
@@ -71,12 +99,12 @@ static bool read_sources(struct request *request)
     int first = request->stores ? 1 : 0;
     for (int i = 0; i < request->count; i++) {
         const struct object *o = call_find_read(c, first + i);
-        if (o != NULL && o->type != OBJECT_ZSET) {
+        if (o != NULL && o->type != OBJECT_ZSET && o->type != OBJECT_SET) {
             reply_error_id(c->reply, ERROR_WRONGTYPE);
             return false;
         }
-        request->sources[i] = (struct source){
-            .o = o, .weight = 1, .count = o == NULL ? 0 : zset_count(o), .place = i};
+        request->sources[i] =
+            (struct source){.o = o, .weight = 1, .count = count_of(o), .place = i};
     }
     return true;
 }

@@ -1,6 +1,7 @@
-/* ZRANDMEMBER. Source: t_zset.c of Redis 7.2. */
+/* Elements in no order: ZRANDMEMBER, ZSCAN. Source: t_zset.c and db.c of Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
+#include "server/commands/scan_options.h"
 #include "server/commands/tables.h"
 #include "server/commands/zset_edit.h"
 
@@ -120,6 +121,54 @@ static void cmd_zrandmember(struct call *c)
         reply_random(c, o, count, scores);
 }
 
+/* ---- ZSCAN. */
+
+struct scan_reply {
+    struct reply *reply;
+    const struct scan_options *options;
+    bool is_listpack;
+    uint64_t count;
+};
+
+static void reply_scanned(void *arg, struct bytes member, double score)
+{
+    struct scan_reply *scan = arg;
+    char text[NUMBER_F64_CHARS_MAX];
+    if (!scan_matches(scan->options, member))
+        return;
+    reply_bulk(scan->reply, member);
+    if (scan->is_listpack) /* as it stands there; elsewhere Redis writes all digits */
+        reply_bulk(scan->reply, bytes_make(text, number_format_f64(score, text)));
+    else
+        reply_bulk_format(scan->reply, "%.17g", score);
+    scan->count += 2;
+}
+
+static void cmd_zscan(struct call *c)
+{
+    struct scan_options options;
+    bool wrong_type = false;
+    if (!scan_read_cursor(c, 2, &options))
+        return;
+    const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
+    if (wrong_type)
+        return;
+    if (o == NULL) {
+        scan_reply_empty(c->reply);
+        return;
+    }
+    if (!scan_read_options(c, 3, 0, &options))
+        return;
+    struct scan_reply scan = {
+        .reply = c->reply, .options = &options, .is_listpack = o->encoding == ENCODING_LISTPACK};
+    reply_array(c->reply, 2);
+    struct reply_deferred cursor = reply_deferred_begin(c->reply);
+    struct reply_deferred elements = reply_deferred_begin(c->reply);
+    uint64_t next = zset_scan(o, options.cursor, (size_t)options.count, reply_scanned, &scan);
+    reply_deferred_array(c->reply, &elements, scan.count);
+    reply_deferred_bulk_integer(c->reply, &cursor, next);
+}
+
 const struct command cmd_zset_random_table[] = {
     {.name = "zrandmember",
      .handler = cmd_zrandmember,
@@ -136,5 +185,21 @@ const struct command cmd_zset_random_table[] = {
                   ARG("options", BLOCK, .flags = ARG_OPTIONAL,
                       .children = ARGS(ARG("count", INTEGER),
                                        TOKEN("withscores", "WITHSCORES", .flags = ARG_OPTIONAL))))},
+    {.name = "zscan",
+     .handler = cmd_zscan,
+     .arity = -3,
+     .flags = CMD_READONLY,
+     .acl = ACL_SORTEDSET,
+     .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .group = "sorted-set",
+     .since = "2.8.0",
+     .complexity =
+         "O(1) for every call. O(N) for a complete iteration, including enough command calls for "
+         "the cursor to return back to 0. N is the number of elements inside the collection.",
+     .summary = "Iterates over members and scores of a sorted set.",
+     .tips = TEXTS("nondeterministic_output"),
+     .args = ARGS(ARG("key", KEY), ARG("cursor", INTEGER),
+                  ARG("pattern", PATTERN, .flags = ARG_OPTIONAL, .token = "MATCH"),
+                  ARG("count", INTEGER, .flags = ARG_OPTIONAL, .token = "COUNT"))},
     {.name = NULL},
 };

@@ -42,7 +42,7 @@ extern const struct command cmd_string_table[]; /* GET, SET and the like */
 extern const struct command cmd_wait_table[]; /* WAIT, WAITAOF */
 extern const struct command cmd_zset_algebra_table[]; /* ZUNION, ZINTER, ZDIFF */
 extern const struct command cmd_zset_pop_table[]; /* ZPOPMIN, ZMPOP, BZPOPMIN and the like */
-extern const struct command cmd_zset_random_table[]; /* ZRANDMEMBER */
+extern const struct command cmd_zset_random_table[]; /* ZRANDMEMBER, ZSCAN */
 extern const struct command cmd_zset_range_table[]; /* ZRANGE, ZREMRANGEBYSCORE and the like */
 extern const struct command cmd_zset_table[]; /* ZADD, ZSCORE, ZRANK and the like */
 /* clang-format on */

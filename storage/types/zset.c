@@ -213,7 +213,8 @@ void zset_add(struct object *o, const struct value_rules *rules, struct bytes me
         struct listpack lp = {.block = o->value.pointer};
         size_t extra = member.len + NUMBER_F64_CHARS_MAX + 2 * LISTPACK_ENTRY_EXTRA_BYTES_MAX;
         if (zset_count(o) < rules->zset_listpack_entries &&
-            member.len <= rules->zset_listpack_value && listpack_fits(zset_listpack_of(o), extra)) {
+            member.len <= rules->zset_listpack_value &&
+            listpack_bytes(zset_listpack_of(o)) + extra <= ZSET_LISTPACK_BYTES_MAX) {
             zset_listpack_insert(&lp, member, score);
             o->value.pointer = lp.block;
             return;

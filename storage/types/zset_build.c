@@ -117,14 +117,13 @@ static void store_table(struct zset_build *build, struct object *o)
     zset_set_table(o, zset);
 }
 
-/* Far below what a listpack may have, whatever the settings. */
 static bool fits_listpack(const struct zset_build *build)
 {
     const struct value_rules *rules = build->rules;
     uint64_t count = build->members.count;
     size_t extra = NUMBER_F64_CHARS_MAX + 2 * LISTPACK_ENTRY_EXTRA_BYTES_MAX;
     return count <= rules->zset_listpack_entries && build->longest <= rules->zset_listpack_value &&
-           count <= LISTPACK_BYTES_MAX / 2 / (build->longest + extra);
+           count <= ZSET_LISTPACK_BYTES_MAX / (build->longest + extra);
 }
 
 void zset_build_store(struct zset_build *build, struct object *o)

@@ -8,6 +8,9 @@
 #include "storage/types/zset_listpack.h"
 #include "storage/value_type.h"
 
+/* Listpacks do not get larger than this, whatever the settings say: they are written whole. */
+#define ZSET_LISTPACK_BYTES_MAX ((size_t)1 << 20)
+
 /* What value.pointer of an ENCODING_ORDERED object points to. */
 struct zset {
     struct member_table members; /* owns the elements */
