@@ -106,11 +106,6 @@ void push_add(struct push *push, struct bytes element)
     buf_append(&push->bytes, "\r\n", 2);
 }
 
-void push_add_array(struct push *push, uint64_t count)
-{
-    add_header(push, '*', (int64_t)count);
-}
-
 void push_add_resp(struct push *push, struct bytes resp)
 {
     buf_append_bytes(&push->bytes, resp);

@@ -45,7 +45,6 @@ struct push {
 /* Begins a new one of `count` elements. */
 void push_begin(struct push *push, uint64_t count);
 void push_add(struct push *push, struct bytes element);
-void push_add_array(struct push *push, uint64_t count);   /* its elements follow */
 void push_add_resp(struct push *push, struct bytes resp); /* finished RESP, one element */
 void push_add_null(struct push *push, uint8_t protocol);
 void push_add_integer(struct push *push, int64_t value);
