@@ -85,12 +85,13 @@ void members_init(struct members *m, const struct value_rules *rules)
 
 void members_deinit(struct members *m)
 {
+    if (m->large != NULL)
+        parts_deinit(&m->large->parts); /* looks at the parts */
     struct member_iter iter = member_iter_begin(&m->table);
     for (struct part *part; (part = member_iter_next(&iter)) != NULL;)
         mem_free(part);
     member_table_deinit(&m->table);
     if (m->large != NULL) {
-        parts_deinit(&m->large->parts);
         member_cover_deinit(&m->large->cover);
         mem_free(m->large);
         m->large = NULL;
