@@ -16,6 +16,7 @@
 #include "storage/store.h"
 #include "storage/table.h"
 #include "storage/types/string.h"
+#include "storage/value_type.h"
 
 #include "codec/glob.h"
 #include "codec/number.h"
@@ -121,10 +122,13 @@ static const struct object *load_now(struct call *c, struct db *db, struct bytes
     if (ref.object == NULL && loader_read_now(loader, db, ref.position, key, &err) != ST_OK)
         return NULL;
     struct object *o = ks_find(c->ks, &ref);
-    if (o != NULL && o->large &&
-        loader_read_chunks_now(loader, db, o, 0, UINT64_MAX, &err) != ST_OK)
-        return NULL;
-    return o;
+    if (o == NULL || !o->large)
+        return o;
+    if (o->type == OBJECT_STRING)
+        return loader_read_chunks_now(loader, db, o, 0, UINT64_MAX, &err) == ST_OK ? o : NULL;
+    struct ensure all = {.loader = loader, .db = db, .o = o, .whole_bytes_max = SIZE_MAX};
+    enum object_type type = (enum object_type)o->type;
+    return object_value_type(type)->ensure_all(&all) == ENSURED ? o : NULL;
 }
 
 static void digest_batch(struct call *c, struct digest_walk *walk, const struct scan_result *result)
