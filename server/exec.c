@@ -4,9 +4,12 @@
  *   2 arity        the key specifications may only be read from a request of sufficient length
  *   3 gates        cheap refusals before anything is loaded
  *   4 keys         positions and lookups, once
- *   5 residency    what is missing is asked for; the request may be suspended, and begins again at
- * 4 6 run          the handler; it may ask to be called anew (call_scan), then 4 again 7 effect to
- * the journal, before anything else can run
+ *   5 residency    what is missing is asked for; the request may wait, and begins again at 4
+ *   6 run          the handler; it may ask to be called anew (call_scan), then 4 again
+ *   7 effect       to the journal, before anything else can run
+ *
+ * 1 to 3 are in exec_check.c, 4 and 5 in exec_keys.c, 7 in exec_effect.c. Inside MULTI most
+ * requests are queued after 3; EXEC runs them through 4 to 7 as parts of its own (exec_nested.h).
  *
  * A suspended request keeps its arguments in the connection's buffer; struct pending is what the
  * executor knows of it. */
@@ -494,15 +497,16 @@ static void resume(void *arg)
  */
 
 /* MULTI is on: the request waits for EXEC. */
-static void queue(struct exec *exec, struct session *session, const struct command *command,
-                  const struct bytes *argv, int argc, struct bytes raw)
+static void queue(struct exec *exec, struct session *session, const struct nested_request *request)
 {
-    if (multi_queue(session, ks_db_count(exec->ks), command, argv, argc, raw)) {
+    uint32_t flags =
+        exec_command_flags(exec, session, request->command, request->argv, request->argc);
+    if (multi_queue(session, ks_db_count(exec->ks), request, flags)) {
         reply_simple(&session->reply, "QUEUED");
         return;
     }
-    exec_reply_refused(exec, session, command, reply_error_text(ERROR_OOM));
-    exec_count_rejected(exec, command, session);
+    exec_reply_refused(exec, session, request->command, reply_error_text(ERROR_OOM));
+    exec_count_rejected(exec, request->command, session);
 }
 
 enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
@@ -523,7 +527,8 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     if (!exec_pass_gates(exec, session, command))
         return EXEC_DONE;
     if ((session->flags & SESSION_MULTI) != 0 && (command->flags & CMD_AT_ONCE) == 0) {
-        queue(exec, session, command, argv, argc, raw);
+        queue(exec, session,
+              &(struct nested_request){.command = command, .argv = argv, .argc = argc, .raw = raw});
         return EXEC_DONE;
     }
     struct call call;

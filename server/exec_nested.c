@@ -100,11 +100,6 @@ void exec_call_nested(struct call *outer, struct session *session, const struct 
                     &(struct nested_request){.command = command, .argv = argv, .argc = argc});
 }
 
-bool exec_in_unit(const struct exec *exec)
-{
-    return exec->unit != NULL;
-}
-
 bool exec_unit_changed(const struct exec *exec)
 {
     return exec->effect_count != 0;

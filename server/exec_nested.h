@@ -61,8 +61,6 @@ void call_want_key(struct call *outer, uint32_t db, struct bytes key);
  * called anew, or an error was replied. */
 bool call_wanted(struct call *outer);
 
-/* Whether a unit is open: no cut may begin, no tick may end. */
-bool exec_in_unit(const struct exec *exec);
 /* Whether the open unit has effects already: what it has done can no longer be undone. */
 bool exec_unit_changed(const struct exec *exec);
 

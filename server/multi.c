@@ -40,12 +40,12 @@ void multi_begin(struct session *session)
     session->flags |= SESSION_MULTI;
 }
 
-/* Fills in a request's copies of `argv` and `raw`, both in one piece of memory, of whose size it
- * adds to the transaction's. With the request's own bytes at hand those are copied as a whole.
- * False: no memory. */
-static bool copy_request(struct transaction *t, struct nested_request *request,
-                         const struct bytes *argv, struct bytes raw)
+/* Makes a request's arguments and raw bytes copies of what they were, in one piece of memory whose
+ * size it adds to the transaction's. False: no memory. */
+static bool own_arguments(struct transaction *t, struct nested_request *request)
 {
+    const struct bytes *argv = request->argv;
+    struct bytes raw = request->raw;
     size_t bytes = (size_t)request->argc * sizeof(struct bytes) + raw.len;
     for (int i = 0; i < request->argc && raw.len == 0; i++)
         bytes += argv[i].len;
@@ -54,7 +54,7 @@ static bool copy_request(struct transaction *t, struct nested_request *request,
         return false;
     uint8_t *place = (uint8_t *)(copies + request->argc);
     if (raw.len != 0)
-        memcpy(place, raw.data, raw.len);
+        memcpy(place, raw.data, raw.len); /* the arguments are in there */
     request->argv = copies;
     request->raw = bytes_make(place, raw.len);
     for (int i = 0; i < request->argc; i++) {
@@ -96,21 +96,23 @@ static void follow_select(struct transaction *t, uint32_t db_count,
         t->db = (uint32_t)number;
 }
 
-bool multi_queue(struct session *session, uint32_t db_count, const struct command *command,
-                 const struct bytes *argv, int argc, struct bytes raw)
+bool multi_queue(struct session *session, uint32_t db_count, const struct nested_request *request,
+                 uint32_t flags)
 {
     struct transaction *t = session->transaction;
     if ((session->flags & (SESSION_DIRTY_EXEC | SESSION_DIRTY_CAS)) != 0)
         return true;
     size_t before = memory_of(session);
-    struct nested_request request = {.command = command, .argc = argc, .db = t->db};
-    if (!make_room(t) || !copy_request(t, &request, argv, raw))
-        return false;
-    t->requests[t->count++] = request;
-    t->flags_any |= command->flags;
-    t->flags_all &= command->flags;
-    follow_select(t, db_count, &request);
+    struct nested_request copy = *request;
+    copy.db = t->db;
+    bool room = make_room(t) && own_arguments(t, &copy);
     count_memory(session, before);
+    if (!room)
+        return false;
+    t->requests[t->count++] = copy;
+    t->flags_any |= flags;
+    t->flags_all &= flags;
+    follow_select(t, db_count, &copy);
     return true;
 }
 

@@ -28,9 +28,10 @@ struct transaction {
 };
 
 void multi_begin(struct session *session);
-/* Queues a request, unless the transaction is spoiled already. False: no memory for it. */
-MUST_USE bool multi_queue(struct session *session, uint32_t db_count, const struct command *command,
-                          const struct bytes *argv, int argc, struct bytes raw);
+/* Queues a copy of a request whose flags are these, unless the transaction is spoiled already.
+ * False: no memory for it. */
+MUST_USE bool multi_queue(struct session *session, uint32_t db_count,
+                          const struct nested_request *request, uint32_t flags);
 /* Ends a transaction, if there is one, and all watches. */
 void multi_end(struct watches *watches, struct session *session);
 /* Marks a transaction as not to be run: EXEC answers EXECABORT. */

@@ -20,7 +20,8 @@ static void queue(struct session *session, const struct command *command, int ar
     struct bytes argv[4];
     for (int i = 0; i < argc; i++)
         argv[i] = bytes_text(words[i]);
-    assert_true(multi_queue(session, DB_COUNT, command, argv, argc, bytes_make(NULL, 0)));
+    struct nested_request request = {.command = command, .argv = argv, .argc = argc};
+    assert_true(multi_queue(session, DB_COUNT, &request, command->flags));
 }
 
 static void what_was_queued_outlives_its_request(void **state)
@@ -34,8 +35,9 @@ static void what_was_queued_outlives_its_request(void **state)
     struct bytes argv[3] = {bytes_make(wire + 8, 3), bytes_make(wire + 17, 0),
                             bytes_make(wire + 23, 4)};
     for (int with_raw = 0; with_raw < 2; with_raw++) {
-        struct bytes raw = bytes_make(wire, with_raw ? sizeof(wire) - 1 : 0);
-        assert_true(multi_queue(&session, DB_COUNT, &set, argv, 3, raw));
+        struct nested_request request = {.command = &set, .argv = argv, .argc = 3};
+        request.raw = bytes_make(wire, with_raw ? sizeof(wire) - 1 : 0);
+        assert_true(multi_queue(&session, DB_COUNT, &request, set.flags));
     }
     struct buf kept = {0};
     buf_append(&kept, wire, sizeof(wire) - 1);
