@@ -23,6 +23,8 @@ static const struct command *const tables[] = {
     cmd_hyperloglog_table,
     cmd_key_table,
     cmd_lcs_table,
+    cmd_list_pop_table,
+    cmd_list_table,
     cmd_memory_table,
     cmd_multi_table,
     cmd_object_table,

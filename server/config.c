@@ -11,6 +11,7 @@
 #include "codec/split_args.h"
 #include "server/config_internal.h"
 #include "server/log.h"
+#include "storage/types/list.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -106,6 +107,7 @@ struct config *config_create(void)
     config->state = mem_calloc(1, sizeof(*config->state));
     config->state->inert = mem_calloc(config_setting_count, sizeof(*config->state->inert));
     config->config_file = mem_strdup("");
+    config->debug_list_plain_bytes = LIST_PLAIN_BYTES_MAX;
     index_names(config->state);
     for (size_t i = 0; i < config_setting_count; i++)
         config_parse_fallback(config, &config_settings[i],

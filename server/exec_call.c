@@ -10,6 +10,7 @@
 #include "server/push.h"
 #include "server/services.h"
 #include "server/tracking.h"
+#include "storage/ensure.h"
 #include "storage/journal.h"
 #include "storage/store.h"
 
@@ -129,8 +130,7 @@ struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_w
     struct object *o = find_live(c, &ref);
     if (o != NULL) {
         struct err err;
-        if (o->large &&
-            loader_read_chunks_now(c->exec->loader, ref.db, o, 0, UINT64_MAX, &err) != ST_OK) {
+        if (ensure_all_now(c->exec->loader, ref.db, o, &err) != ST_OK) {
             c->exec->counters.io_errors++;
             return NULL;
         }

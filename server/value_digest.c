@@ -2,6 +2,7 @@
 
 #include "codec/check.h"
 #include "codec/endian.h"
+#include "storage/types/list.h"
 #include "storage/types/set.h"
 #include "storage/types/stream.h"
 #include "storage/types/string.h"
@@ -84,6 +85,16 @@ static void mix_string(struct value_digest *digest, const struct object *o)
     stir(digest);
 }
 
+static void mix_list(struct value_digest *digest, const struct object *o)
+{
+    struct list_iter iter;
+    struct listpack_value value;
+    char digits[NUMBER_I64_CHARS_MAX];
+    list_iter_init(&iter, o, 0, true);
+    while (list_iter_next(&iter, &value))
+        mix_bytes(digest, listpack_value_text(&value, digits));
+}
+
 static void mix_zset(struct value_digest *digest, const struct object *o)
 {
     struct zset_walk walk;
@@ -139,13 +150,15 @@ void value_digest_add_object(struct value_digest *digest, const struct object *o
     case OBJECT_SET:
         add_set(digest, o);
         break;
+    case OBJECT_LIST:
+        mix_list(digest, o);
+        break;
     case OBJECT_ZSET:
         mix_zset(digest, o);
         break;
     case OBJECT_STREAM:
         mix_stream(digest, o);
         break;
-    case OBJECT_LIST:
     case OBJECT_HASH:
     case OBJECT_NONE:
     case OBJECT_TYPE_COUNT:

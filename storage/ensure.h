@@ -51,4 +51,9 @@ enum ensured ensure_parts(struct ensure *e, const struct bytes *elements, size_t
  * has been called already. */
 enum ensured ensure_range(struct ensure *e, struct bytes from, struct bytes to, size_t count_max);
 
+/* All of a large value (a string too) at once, blocking on the disk, whatever its size: for values
+ * that come up while a command runs. */
+MUST_USE enum status ensure_all_now(struct loader *loader, struct db *db, struct object *o,
+                                    struct err *err);
+
 #endif

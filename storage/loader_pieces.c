@@ -445,3 +445,17 @@ enum ensured ensure_range(struct ensure *e, struct bytes from, struct bytes to, 
     push_bytes(&parts->request, to);
     return want(e, parts);
 }
+
+enum status ensure_all_now(struct loader *loader, struct db *db, struct object *o, struct err *err)
+{
+    if (!o->large)
+        return ST_OK;
+    if (o->type == OBJECT_STRING)
+        return loader_read_chunks_now(loader, db, o, 0, UINT64_MAX, err);
+    struct ensure e = {.loader = loader, .db = db, .o = o, .whole_bytes_max = SIZE_MAX};
+    enum ensured result = object_value_type((enum object_type)o->type)->ensure_all(&e);
+    if (result == ENSURED)
+        return ST_OK;
+    CHECK(result == ENSURE_FAILED);
+    return err_set(err, ST_IO, "%s", e.err.message);
+}

@@ -4,6 +4,7 @@
 #include "codec/check.h"
 #include "storage/object_value.h"
 #include "storage/parts.h"
+#include "storage/types/list.h"
 #include "storage/types/set.h"
 #include "storage/types/stream.h"
 #include "storage/types/string.h"
@@ -34,9 +35,8 @@ const char *object_type_name(enum object_type type)
 
 /* A new type is added here. */
 static const struct value_type *const value_types[OBJECT_TYPE_COUNT] = {
-    [OBJECT_STRING] = &string_value_type,
-    [OBJECT_SET] = &set_value_type,
-    [OBJECT_ZSET] = &zset_value_type,
+    [OBJECT_STRING] = &string_value_type, [OBJECT_LIST] = &list_value_type,
+    [OBJECT_SET] = &set_value_type,       [OBJECT_ZSET] = &zset_value_type,
     [OBJECT_STREAM] = &stream_value_type,
 };
 

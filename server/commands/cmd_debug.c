@@ -11,10 +11,13 @@
 #include "server/server.h"
 #include "server/services.h"
 #include "server/value_digest.h"
+#include "server/value_rdb.h"
+#include "storage/ensure.h"
 #include "storage/env.h"
 #include "storage/object_value.h"
 #include "storage/store.h"
 #include "storage/table.h"
+#include "storage/types/list.h"
 #include "storage/types/string.h"
 #include "storage/value_type.h"
 
@@ -42,21 +45,18 @@ static enum status discard(void *arg, struct bytes data, struct err *err)
     return ST_OK;
 }
 
-/* Length of the value in an RDB file. */
-/* Of collections, and of large strings, which need not be in RAM: what they take in RAM. */
+/* Length of the value in an RDB file. Of what has no encoder yet, and of large values, which need
+ * not be in RAM: what they take in RAM. */
 static uint64_t serialized_len(const struct config *config, const struct object *o)
 {
-    if (o->type != OBJECT_STRING || o->large)
+    if (o->large)
         return object_value_bytes(o);
     struct rdb_writer_options options = {.write = discard,
                                          .no_compression = !config->rdbcompression};
     struct rdb_writer *writer = rdb_writer_create(&options);
-    struct buf value = {0};
     uint64_t before = rdb_writer_offset(writer);
-    string_append_to(o, &value);
-    rdb_writer_put_text(writer, buf_bytes(&value));
-    uint64_t len = rdb_writer_offset(writer) - before;
-    buf_deinit(&value);
+    uint64_t len =
+        value_rdb_put(writer, o) ? rdb_writer_offset(writer) - before : object_value_bytes(o);
     rdb_writer_destroy(writer);
     return len;
 }
@@ -69,19 +69,35 @@ static struct object *find_or_error(struct call *c)
     return o;
 }
 
+/* What is told of a list with nodes. Nodes are compressed on disk only. */
+static void describe_nodes(const struct config *config, const struct object *o, char *out,
+                           size_t len)
+{
+    struct list_facts facts;
+    out[0] = '\0';
+    if (o->type != OBJECT_LIST || !list_read_facts(o, &facts))
+        return;
+    (void)snprintf(out, len,
+                   " ql_nodes:%llu ql_avg_node:%.2f ql_listpack_max:%d ql_compressed:0 "
+                   "ql_uncompressed_size:%llu",
+                   (unsigned long long)facts.nodes, (double)list_length(o) / (double)facts.nodes,
+                   config->list_max_listpack_size, (unsigned long long)facts.content_bytes);
+}
+
 static void debug_object(struct call *c)
 {
     const struct object *o = find_or_error(c);
     if (o == NULL)
         return;
     uint32_t idle = ks_idle_seconds(c->ks, o);
-    char text[256];
+    char more[128], text[384];
+    describe_nodes(c->services->config, o, more, sizeof more);
     (void)snprintf(text, sizeof text,
                    "Value at:%p refcount:1 encoding:%s serializedlength:%llu lru:%u "
-                   "lru_seconds_idle:%u",
+                   "lru_seconds_idle:%u%s",
                    (const void *)o, object_encoding_name(o),
                    (unsigned long long)serialized_len(c->services->config, o),
-                   (uint32_t)(c->now_ms / 1000 - idle) & LRU_CLOCK_MASK, idle);
+                   (uint32_t)(c->now_ms / 1000 - idle) & LRU_CLOCK_MASK, idle, more);
     reply_simple(c->reply, text);
 }
 
@@ -122,13 +138,9 @@ static const struct object *load_now(struct call *c, struct db *db, struct bytes
     if (ref.object == NULL && loader_read_now(loader, db, ref.position, key, &err) != ST_OK)
         return NULL;
     struct object *o = ks_find(c->ks, &ref);
-    if (o == NULL || !o->large)
-        return o;
-    if (o->type == OBJECT_STRING)
-        return loader_read_chunks_now(loader, db, o, 0, UINT64_MAX, &err) == ST_OK ? o : NULL;
-    struct ensure all = {.loader = loader, .db = db, .o = o, .whole_bytes_max = SIZE_MAX};
-    enum object_type type = (enum object_type)o->type;
-    return object_value_type(type)->ensure_all(&all) == ENSURED ? o : NULL;
+    if (o != NULL && ensure_all_now(loader, db, o, &err) != ST_OK)
+        return NULL;
+    return o;
 }
 
 static void digest_batch(struct call *c, struct digest_walk *walk, const struct scan_result *result)
@@ -504,11 +516,14 @@ static void debug_packed_threshold(struct call *c)
 {
     const uint64_t limit = ((uint64_t)1 << 32) - ((uint64_t)1 << 20);
     uint64_t bytes;
-    if (number_parse_memory(c->argv[2], &bytes) && bytes <= limit)
-        reply_ok(c->reply);
-    else
+    if (!number_parse_memory(c->argv[2], &bytes) || bytes > limit) {
         reply_error(c->reply,
                     "ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+        return;
+    }
+    c->services->config->debug_list_plain_bytes =
+        bytes == 0 || bytes > LIST_PLAIN_BYTES_MAX ? LIST_PLAIN_BYTES_MAX : (size_t)bytes;
+    reply_ok(c->reply);
 }
 
 static void reply_unknown(struct call *c)

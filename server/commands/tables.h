@@ -25,6 +25,8 @@ extern const struct command cmd_geo_table[]; /* GEOADD, GEODIST, GEOHASH, GEOPOS
 extern const struct command cmd_hyperloglog_table[]; /* PFADD and the like */
 extern const struct command cmd_key_table[]; /* keys of any type */
 extern const struct command cmd_lcs_table[]; /* LCS */
+extern const struct command cmd_list_pop_table[]; /* LPOP, BLPOP, LMOVE and the like */
+extern const struct command cmd_list_table[]; /* LPUSH, LRANGE and the like */
 extern const struct command cmd_memory_table[]; /* MEMORY */
 extern const struct command cmd_multi_table[]; /* MULTI, EXEC, WATCH and the like */
 extern const struct command cmd_object_table[]; /* OBJECT */
