@@ -27,6 +27,7 @@
 #define RECORD_ELEMENT_PREFIX_BYTES 12
 #define RECORD_EXPIRES_PREFIX_BYTES 8
 #define RECORD_HEADER_BYTES_MAX     10
+#define RECORD_LARGE_ID_BYTES       8 /* every large payload begins with the object id, u64 LE */
 #define RECORD_LARGE_STRING_BYTES   20
 #define RECORD_CHUNK_KEY_BYTES      16
 #define RECORD_CHUNK_BYTES          16384 /* of a large string that we write */

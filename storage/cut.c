@@ -120,9 +120,11 @@ void cut_destroy(struct cut *cut)
         cut->taken = taken->next;
         if (taken->parts != NULL)
             taken->parts->taken = NULL;
-        if (taken->value != NULL)
-            taken->free_fn(taken->value);
-        parts_taken_destroy(taken);
+        object_free_fn *free_fn = taken->free_fn;
+        void *value = taken->value;
+        parts_taken_destroy(taken); /* looks at parts that the value owns */
+        if (value != NULL)
+            free_fn(value);
     }
     for (uint32_t i = 0; i < cut->part_count; i++) {
         mem_free(cut->parts[i].pending.items);

@@ -528,8 +528,8 @@ static void note_record(struct resolve_entry *entry, enum object_type type, stru
     entry->type = type;
     entry->has_expire = header.has_expire;
     entry->large = header.large;
-    if (header.large && payload.len >= 8)
-        entry->object_id = load_le64(payload.data); /* every large payload begins with its id */
+    if (header.large && payload.len >= RECORD_LARGE_ID_BYTES)
+        entry->object_id = load_le64(payload.data);
 }
 
 /* Looks for the keys that no family has had so far. Together they cost half of what they do one by

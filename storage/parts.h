@@ -77,7 +77,8 @@ struct parts {
 };
 
 void parts_init(struct parts *parts, uint64_t object_id);
-/* Frees the vector, and of the parts those that are in no index. Any thread. */
+/* Frees the vector, and of the parts those that are in no index. Before the others are freed: it
+ * looks at all that are dirty. Any thread. */
 void parts_deinit(struct parts *parts);
 
 /* ---- Changes; between ks_change_begin and ks_change_end. Parts are mem_alloc'ed. */

@@ -2,6 +2,7 @@
 
 #include "codec/buf.h"
 #include "codec/check.h"
+#include "codec/endian.h"
 #include "codec/mem.h"
 #include "codec/record.h"
 #include "storage/cold.h"
@@ -121,11 +122,11 @@ static enum status note_large_objects(struct reap *reap, struct cold_batch *batc
         for (uint32_t n = 1; cold_iter_valid(iter); cold_iter_next(iter), n++) {
             struct record_header header;
             struct bytes payload;
-            struct record_large_string large;
             if (record_header_decode(cold_iter_value(iter), &header, &payload) == ST_OK &&
-                header.large && record_large_string_decode(payload, &large) == ST_OK) {
+                header.large && payload.len >= RECORD_LARGE_ID_BYTES) {
                 uint8_t key[META_REAP_KEY_BYTES];
-                meta_reap_key(META_REAP_OBJECT, (uint8_t)type, large.object_id, key);
+                uint64_t object_id = load_le64(payload.data);
+                meta_reap_key(META_REAP_OBJECT, (uint8_t)type, object_id, key);
                 cold_batch_put(batch, FAMILY_META, bytes_make(key, sizeof(key)), bytes_make("", 0));
                 reap->more = true; /* in this job's order they come before where it is */
             }

@@ -30,6 +30,7 @@ void stream_init(struct object *o)
 void stream_free(void *value)
 {
     struct stream *s = value;
+    parts_deinit(&s->parts);
     for (uint32_t i = 0; i < s->page_count; i++) {
         struct stream_page *page = stream_page(s, i);
         for (uint32_t ref = 0; ref < page->part->count; ref++)
@@ -41,7 +42,6 @@ void stream_free(void *value)
         stream_free_group(s->groups[i]);
     mem_free(s->groups);
     mem_free(s->pages);
-    parts_deinit(&s->parts);
     mem_free(s);
 }
 

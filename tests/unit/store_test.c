@@ -12,6 +12,7 @@
 #include "storage/env_hook.h"
 #include "storage/store.h"
 #include "storage/tier.h"
+#include "storage/types/set.h"
 #include "tests/support/harness.h"
 
 #include <stdio.h>
@@ -51,6 +52,7 @@ static int setup(void **state)
                                         .dir = f->dir,
                                         .db_count = 4,
                                         .large_object_bytes = 100,
+                                        .large_collection_bytes = 500,
                                         .fsync = JOURNAL_FSYNC_NO,
                                         .flush_interval_ms = 1000,
                                         .dirty_bytes_max = 1 << 30,
@@ -115,6 +117,34 @@ static void write_at(struct fixture *f, uint32_t db, const char *key, uint64_t a
     ks_change_end(f->ks, ref.db, o);
 }
 
+/* Adds the members from.."to"-1, as SADD does. */
+static void add_members(struct fixture *f, uint32_t db, const char *key, int from, int to)
+{
+    struct keyref ref;
+    char member[24];
+    ref_of(f, db, key, &ref);
+    struct object *o = ks_find(f->ks, &ref);
+    bool is_new = o == NULL;
+    if (is_new)
+        o = ks_create(f->ks, &ref, OBJECT_SET);
+    ks_change_begin(f->ks, ref.db, o);
+    if (is_new)
+        set_init(o, ks_value_rules(f->ks), bytes_text("member"), (size_t)(to - from));
+    for (int i = from; i < to; i++) {
+        (void)snprintf(member, sizeof(member), "member%d", i);
+        (void)set_add(o, ks_value_rules(f->ks), bytes_text(member));
+    }
+    set_settle(o, ks_value_rules(f->ks));
+    ks_change_end(f->ks, ref.db, o);
+}
+
+static void delete_key(struct fixture *f, uint32_t db, const char *key)
+{
+    struct keyref ref;
+    ref_of(f, db, key, &ref);
+    ks_delete(f->ks, &ref);
+}
+
 static void rename_key(struct fixture *f, uint32_t db, const char *key, uint32_t to_db,
                        const char *to_key)
 {
@@ -156,6 +186,16 @@ static void reap_all(struct fixture *f)
             store_drain(f->store);
         }
     }
+}
+
+/* Not a record and no element is left of a type. */
+static void check_nothing_left(struct fixture *f, enum object_type type)
+{
+    struct cold_iter *iter = cold_iter_create(store_cold(f->store), loader_family(type), NULL);
+    cold_iter_seek_first(iter);
+    assert_false(cold_iter_valid(iter));
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
 }
 
 static void check_value(struct fixture *f, uint32_t db, const char *key, uint64_t at,
@@ -226,10 +266,41 @@ static void elements_go_when_the_database_is_emptied_that_the_value_moved_to(voi
     ks_flush_db(f->ks, 2);
     cut_and_forget(f);
     reap_all(f);
-    struct cold_iter *iter = cold_iter_create(store_cold(f->store), FAMILY_STRING, NULL);
-    cold_iter_seek_first(iter);
-    assert_false(cold_iter_valid(iter));
-    cold_iter_destroy(iter);
+    check_nothing_left(f, OBJECT_STRING);
+}
+
+static void elements_go_with_their_database_whatever_their_type(void **state)
+{
+    struct fixture *f = *state;
+    add_members(f, 0, "set", 0, 200);
+    write_at(f, 0, "string", 1000, "tail");
+    cut_and_forget(f);
+    ks_flush_db(f->ks, 0);
+    cut(f);
+    reap_all(f);
+    check_nothing_left(f, OBJECT_SET);
+    check_nothing_left(f, OBJECT_STRING);
+}
+
+/* ---- Cuts. */
+
+/* A value whose parts the cut has, and which is gone: the store's end must free it once. */
+static void running_cut_is_given_up_with_a_large_value_that_was_deleted(void **state)
+{
+    struct fixture *f = *state;
+    struct err err;
+    add_members(f, 0, "gone", 0, 200);
+    add_members(f, 0, "there", 0, 200);
+    cut_request(store_cut(f->store));
+    while (!cut_writing(store_cut(f->store))) /* written, and nobody has heard of it */
+        (void)cut_tick(store_cut(f->store), f->mono_ms, 1000);
+    delete_key(f, 0, "gone");
+    add_members(f, 0, "there", 100, 300);
+    assert_ok(store_close(f->store, false, &err), &err);
+    open_store(f);
+    struct keyref ref;
+    ref_of(f, 0, "gone", &ref);
+    assert_non_null(ks_find(f->ks, &ref));
 }
 
 /* ---- Expiry of keys on disk. */
@@ -402,6 +473,8 @@ int main(void)
         TEST_WITH(large_value_of_zeros_that_moved_keeps_what_is_written_later, setup, teardown),
         TEST_WITH(elements_go_when_the_database_is_emptied_that_the_value_moved_to, setup,
                   teardown),
+        TEST_WITH(elements_go_with_their_database_whatever_their_type, setup, teardown),
+        TEST_WITH(running_cut_is_given_up_with_a_large_value_that_was_deleted, setup, teardown),
         TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
         TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
         TEST_WITH(cut_before_the_replay_is_through_is_refused, setup, teardown),
