@@ -22,7 +22,7 @@
 #define BATCH            50
 #define ARGS_MAX         24
 #define TEXT_BYTES_MAX   400
-#define KEYS             5 /* per type */
+#define KEYS             5  /* per type */
 #define DIGEST_PERIOD    20 /* batches */
 #define RESTART_PERIOD   400
 #define EXIT_SKIPPED     77
