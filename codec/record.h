@@ -126,6 +126,7 @@ enum record_hash_encoding {
     RECORD_HASH_LISTPACK = 0,
     RECORD_HASH_LISTPACK_EX = 1, /* with expiry of fields */
     RECORD_HASH_TABLE = 2,       /* also of a large one */
+    RECORD_HASH_TABLE_EX = 3,    /* the same with expiry of fields */
 };
 
 struct record_header {

@@ -173,6 +173,18 @@ void call_dbs_swapped(struct call *c, uint32_t a, uint32_t b);
 /* FLUSHDB or FLUSHALL: empties all client-side caches, which know no databases. Call once. */
 void call_flushed(struct call *c);
 
+/* ---- Fields of hashes that have a deadline of their own. */
+
+/* Whether a field with this deadline is to be seen as gone. */
+bool call_field_is_due(const struct call *c, int64_t expire_at_ms);
+/* Deletes the fields of the hash of key `index` that are due and whose names were met: as
+ * hash_collect_due tells them. Their journal record and event go before the command's own. True if
+ * the key is gone, too. While clients are paused nothing is deleted. */
+bool call_expire_fields(struct call *c, int index, const struct buf *names);
+
+/* The same for all due fields that are in RAM. */
+bool call_expire_hash(struct call *c, int index);
+
 /* ---- Effects. Several calls make a MULTI/EXEC group. */
 void call_effect(struct call *c, int argc, const struct bytes *argv);
 /* The same for text and number arguments: format letters s (const char *), b (const struct bytes

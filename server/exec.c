@@ -71,6 +71,7 @@ void exec_destroy(struct exec *exec)
     CHECK(exec->waiting_first == NULL);
     exec_block_close(exec);
     loop_timer_destroy(exec->tick_timer);
+    load_wait_release(exec->loader, &exec->field_wait);
     buf_deinit(&exec->effects);
     buf_deinit(&exec->event_channel);
     watches_destroy(exec->watches);
@@ -661,6 +662,7 @@ bool exec_tick_end(struct exec *exec)
     exec_refresh_time(exec);
     poll_waiting(exec);
     bool more = store_tick(exec->store, exec->now_ms, exec->mono_ms);
+    exec_release_field_loads(exec);
     exec_serve_blocked(exec);
     pushes_begin(exec->pushes, NULL);
     more = tracking_tick(exec->services->tracking) || more;

@@ -64,7 +64,8 @@ struct watches *exec_watches(struct exec *exec);
 /* Time as of the running command. */
 int64_t exec_now_ms(struct exec *exec);  /* wall clock */
 int64_t exec_mono_ms(struct exec *exec); /* monotonic */
-/* Deletes an expired key, with its journal record and event (store_options.expired). */
+/* Deletes an expired key, or the expired fields of a hash, with the journal record and event
+ * (store_options.expired). */
 void exec_expired(void *exec, uint32_t db, struct keyref *ref);
 /* While the journal is replayed commands that are not CMD_LOADING are refused. */
 void exec_set_loading(struct exec *exec, bool loading);
@@ -73,6 +74,7 @@ bool exec_loading(const struct exec *exec);
 struct exec_stats {
     uint64_t keyspace_hits, keyspace_misses;
     uint64_t expired_keys;
+    uint64_t expired_fields;  /* of hashes */
     uint64_t changes;         /* since start; rdb_changes_since_last_save counts from a save */
     uint64_t sync_walks;      /* scans and exact counts that a nested command could not wait for */
     uint64_t suspended_total; /* requests that had to wait for cold keys */

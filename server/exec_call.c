@@ -34,8 +34,12 @@ void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
 void exec_expired(void *arg, uint32_t db, struct keyref *ref)
 {
     struct exec *exec = arg;
+    const struct object *o = ref->object;
     pushes_begin(exec->pushes, NULL);
-    exec_expire_key(exec, db, ref);
+    if (object_has_expire(o) && o->expire_at_ms <= exec_now_ms(exec))
+        exec_expire_key(exec, db, ref);
+    else
+        exec_expire_fields(exec, db, ref);
     pushes_end(exec->pushes, exec->write_offset);
 }
 

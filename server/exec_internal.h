@@ -111,6 +111,8 @@ struct exec {
 
     struct buf event_channel; /* scratch of notify_publish */
 
+    struct load_wait field_wait; /* loads of due fields of a large hash (exec_fields.c) */
+
     struct ahead ahead;
     struct watches *watches; /* owned */
 
@@ -151,6 +153,13 @@ void exec_collect_effects(struct call *c);
 void exec_stage_effects(struct call *c);
 /* Stages one command at once (an expired key's DEL), or makes it part of the open unit. */
 void exec_stage_command(struct exec *exec, uint32_t db, int argc, const struct bytes *argv);
+
+/* exec_fields.c */
+/* Deletes fields of a hash whose time has come, with their journal record and event; those that are
+ * not in RAM when it is called again. */
+void exec_expire_fields(struct exec *exec, uint32_t db, struct keyref *ref);
+/* Lets go of what that has loaded. Once per tick, and at the end. */
+void exec_release_field_loads(struct exec *exec);
 
 /* exec_notify.c */
 /* Publishes an event if its class is on. */

@@ -47,6 +47,7 @@ static void write_keys(const struct services *services, struct buf *out)
     exec_read_stats(services->exec, &exec);
     info_zeros(out, no_sync);
     info_u64(out, "expired_keys", exec.expired_keys);
+    info_u64(out, "expired_subkeys", exec.expired_fields);
     info_ratio(out, "expired_stale_perc", 0);
     info_zeros(out, no_limit);
     info_u64(out, "evicted_clients", services->stats->clients_evicted);

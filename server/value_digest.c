@@ -2,6 +2,7 @@
 
 #include "codec/check.h"
 #include "codec/endian.h"
+#include "storage/types/hash.h"
 #include "storage/types/list.h"
 #include "storage/types/set.h"
 #include "storage/types/stream.h"
@@ -132,6 +133,19 @@ static void mix_stream(struct value_digest *digest, const struct object *o)
     }
 }
 
+static void add_hash(struct value_digest *digest, const struct object *o)
+{
+    struct hash_iter iter;
+    struct bytes field;
+    struct hash_value value;
+    for (hash_iter_init(&iter, o); hash_iter_next(&iter, &field, &value);) {
+        struct value_digest pair = {{0}};
+        mix_bytes(&pair, field);
+        mix_bytes(&pair, value.value);
+        xor_bytes(digest, bytes_make(pair.bytes, SHA1_BYTES));
+    }
+}
+
 static void add_set(struct value_digest *digest, const struct object *o)
 {
     struct set_iter iter;
@@ -153,13 +167,15 @@ void value_digest_add_object(struct value_digest *digest, const struct object *o
     case OBJECT_LIST:
         mix_list(digest, o);
         break;
+    case OBJECT_HASH:
+        add_hash(digest, o);
+        break;
     case OBJECT_ZSET:
         mix_zset(digest, o);
         break;
     case OBJECT_STREAM:
         mix_stream(digest, o);
         break;
-    case OBJECT_HASH:
     case OBJECT_NONE:
     case OBJECT_TYPE_COUNT:
         CHECK_UNREACHED("the object is live, and of a type there is");

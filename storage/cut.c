@@ -267,6 +267,29 @@ static void count_disk(struct db *db, enum object_type type, bool has_expire, in
         db->disk_expires += (uint64_t)(int64_t)by;
 }
 
+static void put_deadline(struct cut *cut, int64_t at_ms, struct bytes record_key)
+{
+    uint8_t *expires = mem_alloc(RECORD_EXPIRES_PREFIX_BYTES + record_key.len);
+    size_t len = record_expires_key_encode(at_ms, record_key, expires);
+    cold_batch_put(cut->batch, FAMILY_EXPIRES, bytes_make(expires, len), bytes_make("", 0));
+    mem_free(expires);
+}
+
+/* Entries in the expires family for what it does not cover yet. */
+static void put_deadlines(struct cut *cut, struct object *o, struct bytes record_key)
+{
+    if (object_has_expire(o) && o->expire_new)
+        put_deadline(cut, o->expire_at_ms, record_key);
+    o->expire_new = 0;
+    const struct value_type *type = object_value_type((enum object_type)o->type);
+    if (type->next_deadline == NULL || o->raw)
+        return;
+    int64_t deadline_ms = type->next_deadline(o);
+    if (deadline_ms != OBJECT_NO_EXPIRE)
+        put_deadline(cut, deadline_ms, record_key);
+    o->raw = 1;
+}
+
 /* Encodes an object as it is now and makes it clean or leaving. It is out of the pending list. */
 static void encode_object(struct cut *cut, struct cut_db *part, struct object *o)
 {
@@ -283,13 +306,7 @@ static void encode_object(struct cut *cut, struct cut_db *part, struct object *o
         cut->waiting++;
     if (object_is_live(o)) {
         put_record(cut, o, record_key);
-        if (object_has_expire(o) && o->expire_new) {
-            uint8_t *expires = mem_alloc(RECORD_EXPIRES_PREFIX_BYTES + record_len);
-            size_t len = record_expires_key_encode(o->expire_at_ms, record_key, expires);
-            cold_batch_put(cut->batch, FAMILY_EXPIRES, bytes_make(expires, len), bytes_make("", 0));
-            mem_free(expires);
-        }
-        o->expire_new = 0;
+        put_deadlines(cut, o, record_key);
         count_disk(db, o->type, object_has_expire(o), 1);
         o->state = OBJECT_CLEAN;
     } else {

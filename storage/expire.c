@@ -8,6 +8,7 @@
 #include "storage/cut.h"
 #include "storage/executor.h"
 #include "storage/loader.h"
+#include "storage/object_value.h"
 #include "storage/tier.h"
 
 #include <time.h>
@@ -87,12 +88,12 @@ static struct hint hints_pop(struct expire_hints *hints)
     return top;
 }
 
-void expire_hint(struct keyspace *ks, struct db *db, const struct object *o)
+void expire_hint(struct keyspace *ks, struct db *db, const struct object *o, int64_t at_ms)
 {
-    if (o->expire_at_ms > ks->now_ms + EXPIRE_HORIZON_MS || ks->hints->count >= HINTS_MAX)
+    if (at_ms > ks->now_ms + EXPIRE_HORIZON_MS || ks->hints->count >= HINTS_MAX)
         return;
     hints_push(ks->hints,
-               (struct hint){.when_ms = o->expire_at_ms, .position = o->position, .db_id = db->id});
+               (struct hint){.when_ms = at_ms, .position = o->position, .db_id = db->id});
 }
 
 /* ---- The active cycle. ------------------------------------------------------------------------
@@ -177,14 +178,14 @@ static uint32_t db_number(const struct keyspace *ks, const struct db *db)
     return 0;
 }
 
-/* False if the key is still there. */
+/* False if what was due is still there. */
 static bool expire_object(struct expire *expire, struct db *db, struct object *o, int64_t now_ms)
 {
     struct keyspace *ks = expire->options.ks;
-    expire->stats.lateness_ms_last = now_ms - o->expire_at_ms;
+    int64_t due_ms = object_next_deadline(o);
+    expire->stats.lateness_ms_last = now_ms - due_ms;
     if (expire->stats.lateness_ms_last > expire->stats.lateness_ms_max)
         expire->stats.lateness_ms_max = expire->stats.lateness_ms_last;
-    int64_t expire_at_ms = o->expire_at_ms;
     struct buf key = {0}; /* the object may go before the callback is done with its key */
     buf_append_bytes(&key, object_key(o));
     struct keyref ref = {.key = buf_bytes(&key),
@@ -194,9 +195,14 @@ static bool expire_object(struct expire *expire, struct db *db, struct object *o
                          .generation = ks->generation};
     expire->options.expired(expire->options.arg, db_number(ks, db), &ref);
     const struct object *left = table_find(db->table, ref.position, ref.key);
-    bool gone = left == NULL || !object_is_live(left) || left->expire_at_ms != expire_at_ms;
     buf_deinit(&key);
-    return gone;
+    int64_t next_ms = left == NULL ? OBJECT_NO_EXPIRE : object_next_deadline(left);
+    if (next_ms == OBJECT_NO_EXPIRE || next_ms > now_ms)
+        return true;
+    if (next_ms == due_ms)
+        return false;
+    expire_hint(ks, db, left, now_ms); /* there is more than was done at once */
+    return true;
 }
 
 static void expire_hinted(struct expire *expire, const struct hint *hint, int64_t now_ms)
@@ -208,9 +214,8 @@ static void expire_hinted(struct expire *expire, const struct hint *hint, int64_
     struct object *found[SAME_POSITION_MAX];
     size_t count = table_find_position(db->table, hint->position, found, SAME_POSITION_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (!object_is_live(found[i]) || !object_has_expire(found[i]))
-            continue;
-        if (found[i]->expire_at_ms <= now_ms) {
+        int64_t due_ms = object_next_deadline(found[i]);
+        if (object_is_live(found[i]) && due_ms != OBJECT_NO_EXPIRE && due_ms <= now_ms) {
             if (expire_object(expire, db, found[i], now_ms))
                 expire->stats.from_ram++;
             else
@@ -238,6 +243,20 @@ static uint32_t families_on_disk(const struct keyspace *ks)
 typedef enum status get_fn(struct cold *cold, enum family family, struct bytes key,
                            struct buf *value, struct err *err);
 
+/* As object_next_deadline, of a record. */
+static int64_t record_deadline(enum object_type type, const struct record_header *header,
+                               struct bytes payload)
+{
+    const struct value_type *value_type = object_value_type(type);
+    int64_t expire_at_ms = header->has_expire ? header->expire_at_ms : OBJECT_NO_EXPIRE;
+    if (value_type == NULL || value_type->record_deadline == NULL)
+        return expire_at_ms;
+    int64_t deadline_ms = value_type->record_deadline(header, payload);
+    if (deadline_ms == OBJECT_NO_EXPIRE)
+        return expire_at_ms;
+    return header->has_expire && expire_at_ms < deadline_ms ? expire_at_ms : deadline_ms;
+}
+
 /* Reads the record that an entry is about, by cold_get or cold_get_cached. */
 static void read_record(struct expire *expire, struct index_entry *entry, get_fn *get,
                         struct bytes record_key, struct buf *value)
@@ -256,8 +275,8 @@ static void read_record(struct expire *expire, struct index_entry *entry, get_fn
         if (entry->status != ST_OK)
             return;
         entry->type = type;
-        entry->expire_at_ms = header.has_expire ? header.expire_at_ms : OBJECT_NO_EXPIRE;
-        if (header.has_expire && header.expire_at_ms <= expire->read_now_ms) {
+        entry->expire_at_ms = record_deadline(type, &header, payload);
+        if (entry->expire_at_ms != OBJECT_NO_EXPIRE && entry->expire_at_ms <= expire->read_now_ms) {
             entry->value_off = (uint32_t)expire->values.len;
             entry->value_len = (uint32_t)value->len;
             buf_append_bytes(&expire->values, buf_bytes(value));
@@ -338,7 +357,7 @@ static bool handle_entry(struct expire *expire, struct index_entry *entry, int64
     int64_t expire_at_ms = OBJECT_NO_EXPIRE;
     if (o != NULL) {
         if (object_is_live(o))
-            expire_at_ms = o->expire_at_ms;
+            expire_at_ms = object_next_deadline(o);
     } else {
         if (expire->epoch != ks->applied_epoch)
             read_again(expire, entry, record_key);
@@ -428,10 +447,10 @@ static bool read_is_due(const struct expire *expire, int64_t now_ms)
     if (elapsed_ms < 0 || elapsed_ms >= STALE_PERIOD_MS) /* or the clock was set back */
         return true;
     const struct keyspace *ks = expire->options.ks;
-    uint64_t disk_expires = 0;
+    uint64_t candidates = 0; /* hashes may have fields with deadlines */
     for (uint32_t i = 0; i < ks->db_count && elapsed_ms >= INDEX_PERIOD_MS; i++)
-        disk_expires += ks->dbs[i]->disk_expires;
-    return disk_expires != 0;
+        candidates += ks->dbs[i]->disk_expires + ks->dbs[i]->disk[OBJECT_HASH];
+    return candidates != 0;
 }
 
 bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us)

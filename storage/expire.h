@@ -1,4 +1,6 @@
-/* Active expiry: finds keys whose time has come, in RAM and on disk, without reading the dataset.
+/* Active expiry: finds keys whose time has come, in RAM and on disk, without reading the dataset. A
+ * value may have deadlines of its own, those of a hash's fields: the first of all counts
+ * (object_next_deadline).
  *
  * Two sources of hints say when to look at a key; the object or record itself decides.
  *   - Near deadlines (within EXPIRE_HORIZON_MS) of resident keys are in a heap in RAM.
@@ -26,7 +28,7 @@ struct expire_hints *expire_hints_create(void);
 void expire_hints_destroy(struct expire_hints *hints);
 size_t expire_hints_bytes(const struct expire_hints *hints);
 /* An object's deadline was set, or moved to earlier. */
-void expire_hint(struct keyspace *ks, struct db *db, const struct object *o);
+void expire_hint(struct keyspace *ks, struct db *db, const struct object *o, int64_t at_ms);
 
 /* ---- The active cycle. */
 struct expire_options {
@@ -34,8 +36,8 @@ struct expire_options {
     struct cold *cold;
     struct cut *cut;
     struct executor *executor;
-    /* Deletes the live, expired object of `ref` (resident) in database `number`. If it leaves it,
-     * it is called again later. */
+    /* Deletes the live, expired object of `ref` (resident) in database `number`, or what is due in
+     * its value. If it leaves that, it is called again later. */
     void (*expired)(void *arg, uint32_t number, struct keyref *ref);
     void *arg;
 };

@@ -546,7 +546,6 @@ static void move_value(struct object *to, struct object *from)
     }
     to->encoding = from->encoding;
     to->large = from->large;
-    to->raw = from->raw;
     to->value = from->value;
     from->encoding = ENCODING_NONE;
     from->large = 0;
@@ -620,8 +619,17 @@ void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t
     o->expire_at_ms = expire_at_ms;
     if (old == OBJECT_NO_EXPIRE || expire_at_ms < old) {
         o->expire_new = 1;
-        expire_hint(ks, db, o);
+        expire_hint(ks, db, o, expire_at_ms);
     }
+}
+
+void ks_note_deadline(struct keyspace *ks, struct db *db, struct object *o, int64_t at_ms)
+{
+    CHECK(o->type != OBJECT_STRING);
+    CHECK(o->state == ks->dirty_state);
+    o->raw = 0;
+    if (at_ms != OBJECT_NO_EXPIRE)
+        expire_hint(ks, db, o, at_ms);
 }
 
 static struct moved_object *find_moved(struct keyspace *ks, uint64_t object_id)
@@ -761,6 +769,8 @@ enum status ks_install(struct keyspace *ks, struct db *db, enum object_type type
     o->disk_type = (uint8_t)type;
     o->expire_at_ms = header.has_expire ? header.expire_at_ms : OBJECT_NO_EXPIRE;
     o->disk_expire = header.has_expire;
+    if (type != OBJECT_STRING)
+        o->raw = 1; /* the cut that wrote the record has indexed its deadlines */
     o->probation = 1;
     o->fresh = 1;
     o->access = ks->clock.lfu ? 0 : ks->clock.seconds;

@@ -153,6 +153,9 @@ struct object *ks_resize_inline(struct keyspace *ks, struct keyref *ref, size_t 
 void ks_delete(struct keyspace *ks, struct keyref *ref);
 /* Sets (or with OBJECT_NO_EXPIRE clears) the expiry of a live object. */
 void ks_set_expire(struct keyspace *ks, struct db *db, struct object *o, int64_t expire_at_ms);
+/* A dirty object's value has a deadline of its own (value_type.next_deadline) that it did not have
+ * before, or its first one has passed: `at_ms` is the next one. */
+void ks_note_deadline(struct keyspace *ks, struct db *db, struct object *o, int64_t at_ms);
 /* Moves a live object's value and expiry to another key (and database), replacing what it holds;
  * O(1) whatever the size. The two must differ. */
 void ks_rename(struct keyspace *ks, struct keyref *from, struct keyref *to);

@@ -4,6 +4,7 @@
 #include "codec/check.h"
 #include "storage/object_value.h"
 #include "storage/parts.h"
+#include "storage/types/hash.h"
 #include "storage/types/list.h"
 #include "storage/types/set.h"
 #include "storage/types/stream.h"
@@ -36,8 +37,8 @@ const char *object_type_name(enum object_type type)
 /* A new type is added here. */
 static const struct value_type *const value_types[OBJECT_TYPE_COUNT] = {
     [OBJECT_STRING] = &string_value_type, [OBJECT_LIST] = &list_value_type,
-    [OBJECT_SET] = &set_value_type,       [OBJECT_ZSET] = &zset_value_type,
-    [OBJECT_STREAM] = &stream_value_type,
+    [OBJECT_SET] = &set_value_type,       [OBJECT_HASH] = &hash_value_type,
+    [OBJECT_ZSET] = &zset_value_type,     [OBJECT_STREAM] = &stream_value_type,
 };
 
 const struct value_type *object_value_type(enum object_type type)
@@ -76,6 +77,17 @@ void *object_value_take(struct object *o, object_free_fn **free_out)
 bool object_value_free_is_long(const struct object *o)
 {
     return object_is_live(o) && type_of(o)->free_is_long(o);
+}
+
+int64_t object_next_deadline(const struct object *o)
+{
+    const struct value_type *type = object_is_live(o) ? type_of(o) : NULL;
+    if (type == NULL || type->next_deadline == NULL)
+        return o->expire_at_ms;
+    int64_t deadline_ms = type->next_deadline(o);
+    if (deadline_ms == OBJECT_NO_EXPIRE)
+        return o->expire_at_ms;
+    return object_has_expire(o) && o->expire_at_ms < deadline_ms ? o->expire_at_ms : deadline_ms;
 }
 
 uint64_t object_large_id(const struct object *o)

@@ -35,7 +35,8 @@ enum object_encoding {
     ENCODING_QUICKLIST,
     ENCODING_ORDERED,
     ENCODING_STREAM,
-    ENCODING_PAGED, /* collection too large to be one record; may be partly resident */
+    ENCODING_LISTPACK_EX, /* hash: fields may have an expiry */
+    ENCODING_PAGED,       /* collection too large to be one record; may be partly resident */
 };
 
 /* Where the object stands between RAM and RocksDB; see keyspace.h for the diagram. The two dirty
@@ -76,7 +77,8 @@ struct object {
     uint8_t probation : 1;   /* loaded and not touched again since; the first to go (evict.h) */
     uint8_t fresh : 1;       /* probation: the command it was loaded for has not touched it yet */
     uint8_t disk_expire : 1; /* the record on disk has an expiry (as disk_type says its type) */
-    uint8_t raw : 1;         /* string: answers "raw" whatever its length */
+    uint8_t raw : 1;         /* string: answers "raw" whatever its length; else: the expires family
+                                covers the value's own deadlines (value_type.next_deadline) */
     uint8_t expire_new : 1;  /* the expires family does not cover expire_at_ms yet */
     uint8_t large : 1;       /* value holds an object id: its elements are records of their own */
     uint8_t moved : 1;       /* large: the keyspace has noted where its record was (tier.h) */

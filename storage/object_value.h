@@ -18,6 +18,9 @@ size_t object_value_dirty_bytes(const struct object *o);
 void *object_value_take(struct object *o, object_free_fn **free_out);
 /* Whether freeing the value takes long enough to let another thread do it. */
 bool object_value_free_is_long(const struct object *o);
+/* When something of it is due next: the key, or something in the value; OBJECT_NO_EXPIRE: nothing.
+ * It may be earlier than that. */
+int64_t object_next_deadline(const struct object *o);
 /* The id under which a large object's elements stand on disk. */
 uint64_t object_large_id(const struct object *o);
 /* Whether there may be elements on disk, or in a cut on its way there. */

@@ -109,11 +109,16 @@ void parts_drop(struct parts *parts, struct part *part)
     mem_free(part);
 }
 
+void parts_add_loose(struct parts *parts, struct part *part)
+{
+    parts_add(parts, part);
+    part->orphan = 1;
+}
+
 void parts_add_deletion(struct parts *parts, struct part *part)
 {
     CHECK((part->bits & PART_GONE) != 0);
-    parts_add(parts, part);
-    part->orphan = 1;
+    parts_add_loose(parts, part);
 }
 
 /* ---- Cuts -------------------------------------------------------------------------------------

@@ -99,8 +99,9 @@ void parts_resized(struct parts *parts, struct part *part, size_t bytes_before);
 /* A part leaves the collection without leaving anything to be written: a clean one, that only RAM
  * forgets, or an own one that neither the disk nor a cut has ever had. Frees it. */
 void parts_drop(struct parts *parts, struct part *part);
-/* A deletion to be written for something that is in no index: `part` has PART_GONE. It is freed
- * when its cut is through. */
+/* Something to be written that is in no index. It is freed when its cut is through. */
+void parts_add_loose(struct parts *parts, struct part *part);
+/* The same for a deletion: `part` has PART_GONE. */
 void parts_add_deletion(struct parts *parts, struct part *part);
 
 /* ---- Cuts. */

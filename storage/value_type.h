@@ -50,6 +50,13 @@ struct value_type {
     /* Gives `to`, which holds no value, a copy; all of `from` is in RAM. */
     void (*copy)(struct object *to, const struct object *from, const struct value_rules *rules);
 
+    /* ---- Deadlines of its own, such as those of a hash's fields; NULL in types that have none. */
+
+    /* Nothing in the value is due before that; OBJECT_NO_EXPIRE: never. O(1). */
+    int64_t (*next_deadline)(const struct object *o);
+    /* The same of a record: what it was when the record was made. Any thread. */
+    int64_t (*record_deadline)(const struct record_header *header, struct bytes payload);
+
     /* ---- Large values; NULL in types that have none. */
 
     /* The bookkeeping of its parts. */

@@ -22,6 +22,10 @@ extern const struct command cmd_expire_table[]; /* EXPIRE, TTL and the like */
 extern const struct command cmd_function_table[]; /* FCALL, FUNCTION */
 extern const struct command cmd_geo_search_table[]; /* GEOSEARCH, GEORADIUS and the like */
 extern const struct command cmd_geo_table[]; /* GEOADD, GEODIST, GEOHASH, GEOPOS */
+extern const struct command cmd_hash_ex_table[]; /* HGETDEL, HGETEX, HSETEX */
+extern const struct command cmd_hash_expire_table[]; /* HEXPIRE, HTTL and the like */
+extern const struct command cmd_hash_list_table[]; /* HGETALL, HSCAN and the like */
+extern const struct command cmd_hash_table[]; /* HSET, HGET and the like */
 extern const struct command cmd_hyperloglog_table[]; /* PFADD and the like */
 extern const struct command cmd_key_table[]; /* keys of any type */
 extern const struct command cmd_lcs_table[]; /* LCS */
