@@ -35,6 +35,7 @@ static const struct command *const tables[] = {
     cmd_pubsub_table,
     cmd_range_table,
     cmd_scan_table,
+    cmd_sort_table,
     cmd_stream_group_table,
     cmd_stream_info_table,
     cmd_stream_read_table,

@@ -37,6 +37,7 @@ extern const struct command cmd_object_table[]; /* OBJECT */
 extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
 extern const struct command cmd_range_table[]; /* parts of strings */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
+extern const struct command cmd_sort_table[]; /* SORT, SORT_RO */
 extern const struct command cmd_stream_group_table[]; /* XGROUP, XACK and the like */
 extern const struct command cmd_stream_info_table[]; /* XINFO */
 extern const struct command cmd_stream_read_table[]; /* XREAD, XREADGROUP */

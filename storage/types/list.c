@@ -136,7 +136,8 @@ void list_will_grow(struct object *o, const struct list_rules *rules, size_t byt
         list_of(o)->as_listpack = false;
 }
 
-void list_has_shrunk(struct object *o, const struct list_rules *rules)
+/* A listpack again if what there is fits into one `part`th of the limits. */
+static void try_listpack(struct object *o, const struct list_rules *rules, unsigned part)
 {
     if (o->encoding == ENCODING_LISTPACK || list_of(o)->as_listpack)
         return;
@@ -144,13 +145,24 @@ void list_has_shrunk(struct object *o, const struct list_rules *rules)
     struct node_limits limits = limits_of(rules->node_size);
     if (rules->node_size >= 0)
         limits.bytes = SIZE_MAX;
-    if (lp == NULL || listpack_bytes(lp) > limits.bytes / 2 ||
-        listpack_count(lp) > limits.count / 2)
+    if (lp == NULL || listpack_bytes(lp) > limits.bytes / part ||
+        listpack_count(lp) > limits.count / part)
         return;
     if (o->large)
         list_of(o)->as_listpack = true;
     else
         to_listpack(o);
+}
+
+/* Half of the limits, so that one more element does not change it back at once. */
+void list_has_shrunk(struct object *o, const struct list_rules *rules)
+{
+    try_listpack(o, rules, 2);
+}
+
+void list_was_built(struct object *o, const struct list_rules *rules)
+{
+    try_listpack(o, rules, 1);
 }
 
 /* ---- Adding ------------------------------------------------------------------------------------

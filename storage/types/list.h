@@ -40,6 +40,8 @@ uint64_t list_length(const struct object *o);
 void list_will_grow(struct object *o, const struct list_rules *rules, size_t bytes, uint64_t count);
 /* After elements were removed or replaced: a quicklist may become a listpack again. */
 void list_has_shrunk(struct object *o, const struct list_rules *rules);
+/* After a list was made as a whole: it may be one that a listpack would do for. */
+void list_was_built(struct object *o, const struct list_rules *rules);
 
 void list_push(struct object *o, const struct list_rules *rules, enum list_end end,
                struct bytes element);
