@@ -12,19 +12,11 @@
 
 #define CELL_COUNT 5
 
-/* The document beside this source file's tree. */
 static FILE *open_document(void)
 {
-    struct buf path = {0};
-    const char *end = strstr(__FILE__, "tests/unit/");
-    assert_non_null(end);
-    buf_append(&path, __FILE__, (size_t)(end - __FILE__));
-    buf_append_text(&path, "docs/configuration.md");
-    buf_append_byte(&path, '\0');
-    FILE *file = fopen((const char *)path.data, "r");
+    FILE *file = fopen(BASALT_SOURCE_DIR "/docs/configuration.md", "r");
     if (file == NULL)
-        fail_msg("cannot open %s", (const char *)path.data);
-    buf_deinit(&path);
+        fail_msg("cannot open " BASALT_SOURCE_DIR "/docs/configuration.md");
     return file;
 }
 
