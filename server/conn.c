@@ -146,6 +146,22 @@ struct session *conn_session(struct conn *conn)
 
 /* ---- Watching. */
 
+void conn_on_events(struct conn *conn, bool writable, bool readable, bool disconnected)
+{
+    if (writable) {
+        conn->state &= ~(uint32_t)CONN_WRITE_WAITS;
+        conn_list_add(&conn->conns->flush, &conn->flush);
+    }
+    if (readable) {
+        conn_read(conn);
+    } else if (disconnected) {
+        if (conn_is_blocked(conn))
+            conn_close_later(conn);
+        conn->state |= CONN_HUNG_UP;
+        conn_watch(conn);
+    }
+}
+
 static void on_poll(uv_poll_t *watcher, int status, int events)
 {
     struct conn *conn = watcher->data;
@@ -160,18 +176,8 @@ static void on_poll(uv_poll_t *watcher, int status, int events)
         conn_close_later(conn);
         return;
     }
-    if ((events & UV_WRITABLE) != 0) {
-        conn->state &= ~(uint32_t)CONN_WRITE_WAITS;
-        conn_list_add(&conns->flush, &conn->flush);
-    }
-    if ((events & UV_READABLE) != 0) {
-        conn_read(conn);
-    } else if ((events & UV_DISCONNECT) != 0) {
-        if (conn_is_blocked(conn))
-            conn_close_later(conn);
-        conn->state |= CONN_HUNG_UP;
-        conn_watch(conn);
-    }
+    conn_on_events(conn, (events & UV_WRITABLE) != 0, (events & UV_READABLE) != 0,
+                   (events & UV_DISCONNECT) != 0);
 }
 
 void conn_watch(struct conn *conn)
@@ -282,7 +288,7 @@ static void free_conn(uv_handle_t *handle)
     mem_free(handle->data);
 }
 
-static void close_now(struct conn *conn)
+void conn_close_now(struct conn *conn)
 {
     struct conns *conns = conn->conns;
     CHECK((conn->state & CONN_RUNNING) == 0);
@@ -314,7 +320,7 @@ static void close_now(struct conn *conn)
 /* ---- The tick's end. */
 
 /* Each connection of the list gets one turn; what it leaves waits for the next tick. */
-static void run_ready(struct conns *conns)
+void conns_run_ready(struct conns *conns)
 {
     struct conn_link list;
     conn_list_take(&list, &conns->ready);
@@ -326,7 +332,7 @@ static void run_ready(struct conns *conns)
     }
 }
 
-static void send_all(struct conns *conns)
+void conns_send(struct conns *conns)
 {
     struct exec_gate gate = exec_gate(conns->exec);
     conn_open_gates(conns, &gate);
@@ -347,15 +353,15 @@ static void send_all(struct conns *conns)
 static void close_all_closing(struct conns *conns)
 {
     while (!conn_list_is_empty(&conns->closing))
-        close_now(CONN_OF(conns->closing.next, closing));
+        conn_close_now(CONN_OF(conns->closing.next, closing));
 }
 
 static void on_tick_end(void *arg)
 {
     struct conns *conns = arg;
-    run_ready(conns);
+    conns_run_ready(conns);
     bool more = exec_tick_end(conns->exec);
-    send_all(conns);
+    conns_send(conns);
     close_all_closing(conns);
     if (more || !conn_list_is_empty(&conns->ready) || !conn_list_is_empty(&conns->flush))
         loop_again(conns->loop);
@@ -369,7 +375,7 @@ static void on_tick_end(void *arg)
 void conns_flush(struct conns *conns)
 {
     (void)exec_tick_end(conns->exec);
-    send_all(conns);
+    conns_send(conns);
 }
 
 struct conns *conns_create(struct services *services)
@@ -400,7 +406,7 @@ void conns_destroy(struct conns *conns)
     if (conns == NULL)
         return;
     while (!conn_list_is_empty(&conns->all))
-        close_now(CONN_OF(conns->all.next, all));
+        conn_close_now(CONN_OF(conns->all.next, all));
     conns_pause_deinit(conns);
     mem_free(conns->shared);
     mem_free(conns->by_id);

@@ -43,6 +43,10 @@ void conns_cron(struct conns *conns);
 /* Sends what may be sent now without waiting: before the process ends. */
 void conns_flush(struct conns *conns);
 
+/* While a request of `session` runs for too long, and exec_set_busy has said so: reads and answers
+ * the other connections once, without waiting. */
+void conns_serve_busy(struct conns *conns, const struct session *session);
+
 size_t conns_count(const struct conns *conns);
 /* How many wait for a blocking command or the end of a pause; not those that wait for cold keys. */
 size_t conns_count_blocked(const struct conns *conns);

@@ -187,6 +187,15 @@ struct conns {
 void conn_watch(struct conn *conn);
 void conn_log(int level, const char *what, struct conn *conn);
 
+/* What a socket is ready for. */
+void conn_on_events(struct conn *conn, bool writable, bool readable, bool disconnected);
+/* Runs unread requests of those that may go on, one turn each. */
+void conns_run_ready(struct conns *conns);
+/* Sends what may be sent. */
+void conns_send(struct conns *conns);
+/* Closes and frees; no request of the connection may be running. */
+void conn_close_now(struct conn *conn);
+
 /* conn_read.c */
 void conn_read(struct conn *conn);
 /* Runs unread requests of a connection that may run. */

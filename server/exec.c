@@ -20,6 +20,7 @@
 #include "codec/number.h"
 #include "server/blocking.h"
 #include "server/config.h"
+#include "server/exec_nested.h"
 #include "server/loop.h"
 #include "server/multi.h"
 #include "server/output.h"
@@ -285,14 +286,20 @@ static size_t request_bytes(const struct pending *p)
     return bytes;
 }
 
+/* No write has to wait. */
+static bool admits_all(const struct exec *exec)
+{
+    bool queue = exec->waiting_first != NULL && exec->counters.throttled_now != 0;
+    return !queue && admit_rate(exec) == UINT64_MAX;
+}
+
 /* False: the write has to wait for its turn. */
 static bool admit_write(struct call *c)
 {
     struct exec *exec = c->exec;
     if (c->pending != NULL && c->pending->admitted)
         return true;
-    bool queue = exec->waiting_first != NULL && exec->counters.throttled_now != 0;
-    if (!queue && admit_rate(exec) == UINT64_MAX)
+    if (admits_all(exec))
         return true;
     struct pending *p = exec_pending(c);
     if (!p->throttled) {
@@ -305,12 +312,12 @@ static bool admit_write(struct call *c)
     return false;
 }
 
-/* Scripts are writes as far as they can be. */
 static bool may_write(const struct call *c)
 {
-    uint32_t flags = exec_command_flags(c->exec, c->session, c->command, c->argv, c->argc);
-    return (flags & CMD_WRITE) != 0 ||
-           ((flags & CMD_RUNS_SCRIPT) != 0 && (flags & CMD_MAY_REPLICATE) != 0);
+    bool script = (c->command->flags & CMD_RUNS_SCRIPT) != 0;
+    if (script && admits_all(c->exec))
+        return false; /* no need to look for the script */
+    return (exec_command_flags(c->exec, c->session, c->command, c->argv, c->argc) & CMD_WRITE) != 0;
 }
 
 /* ---- Phases 6 and 7 ---------------------------------------------------------------------------
@@ -510,9 +517,53 @@ static void queue(struct exec *exec, struct session *session, const struct neste
     exec_count_rejected(exec, request->command, session);
 }
 
+void exec_set_busy(struct exec *exec, const char *error)
+{
+    CHECK(exec->unit != NULL);
+    exec->busy_error = error;
+    if (error != NULL)
+        journal_submit(exec->journal); /* nothing of the open unit is staged yet */
+}
+
+const char *exec_busy(const struct exec *exec)
+{
+    return exec->busy_error;
+}
+
+/* A request of another client while a script runs: part of its unit, and without effects. */
+static void run_busy(struct exec *exec, struct session *session, const struct bytes *argv, int argc,
+                     struct bytes raw)
+{
+    CHECK(exec->busy_error != NULL);
+    session->command_count++;
+    mute(session);
+    session->reply.failed = false;
+    const struct command *command = exec_find_command(exec, session, argv, argc);
+    if (command == NULL)
+        return;
+    session->last_command = command;
+    if (!exec_pass_gates(exec, session, command))
+        return;
+    struct nested_request request = {.command = command, .argv = argv, .argc = argc, .raw = raw};
+    uint32_t effects = exec->effect_count;
+    if ((command->flags & CMD_ALLOW_BUSY) == 0) {
+        exec_reply_refused(exec, session, command, exec->busy_error);
+        exec_count_rejected(exec, command, session);
+    } else if ((session->flags & SESSION_MULTI) != 0 && (command->flags & CMD_AT_ONCE) == 0) {
+        queue(exec, session, &request);
+    } else {
+        exec_run_nested(exec->unit, session, &request);
+    }
+    CHECK(exec->effect_count == effects);
+}
+
 enum exec_result exec_run(struct exec *exec, struct session *session, const struct bytes *argv,
                           int argc, struct bytes raw)
 {
+    if (__builtin_expect(exec->unit != NULL, 0)) {
+        run_busy(exec, session, argv, argc, raw);
+        return EXEC_DONE;
+    }
     if (exec->time_stale)
         exec_refresh_time(exec);
     session->last_command_at_ms = exec->mono_ms;

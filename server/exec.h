@@ -48,6 +48,11 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
  * those of EXEC on what is queued. */
 uint32_t exec_command_flags(const struct exec *exec, const struct session *session,
                             const struct command *command, const struct bytes *argv, int argc);
+/* A script runs for too long: until this is called with NULL, requests are answered with `error`,
+ * but for those of commands with CMD_ALLOW_BUSY. Hands the journal what was staged before. */
+void exec_set_busy(struct exec *exec, const char *error);
+/* NULL: it is not. */
+const char *exec_busy(const struct exec *exec);
 /* Call before exec_run with the bytes that follow the request in the connection's buffer. */
 void exec_look_ahead(struct exec *exec, const struct session *session, const uint8_t *next,
                      const uint8_t *end);

@@ -55,6 +55,8 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
                      const uint8_t *end)
 {
     struct ahead *ahead = &exec->ahead;
+    if (exec->unit != NULL)
+        return; /* another client's request is running */
     ahead->next = next;
     ahead->end = end;
     if (ahead->at < next || ahead->at > end) { /* another connection's bytes, or a new round */

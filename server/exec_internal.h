@@ -86,6 +86,7 @@ struct exec {
     int64_t block_timer_ms;         /* when it is due; INT64_MAX: it does not run */
 
     bool loading;
+    const char *busy_error; /* exec_set_busy */
     bool always_cold;
 
     /* Time */

@@ -173,12 +173,8 @@ static void pause_accepting(struct listeners *listeners)
     loop_timer_start(listeners->resume, ACCEPT_PAUSE_MS, 0);
 }
 
-static void on_acceptable(uv_poll_t *watcher, int status, int events)
+static void accept_some(struct listener *listener)
 {
-    (void)events;
-    struct listener *listener = watcher->data;
-    if (status < 0)
-        return;
     for (int i = 0; i < ACCEPTS_PER_TICK_MAX; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t size = sizeof(peer);
@@ -196,6 +192,21 @@ static void on_acceptable(uv_poll_t *watcher, int status, int events)
         pause_accepting(listener->owner);
         return;
     }
+}
+
+static void on_acceptable(uv_poll_t *watcher, int status, int events)
+{
+    (void)events;
+    if (status >= 0)
+        accept_some(watcher->data);
+}
+
+void listeners_accept(struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->tcp_count; i++)
+        accept_some(listeners->tcp[i]);
+    if (listeners->unix_socket != NULL)
+        accept_some(listeners->unix_socket);
 }
 
 static struct listener *start(struct listeners *listeners, int fd)

@@ -23,6 +23,8 @@ size_t listeners_tcp_count(const struct listeners *listeners);
 bool listeners_has_unix(const struct listeners *listeners);
 /* Logs "Ready to accept connections tcp" and "… unix", for which scripts wait. */
 void listeners_log_ready(const struct listeners *listeners);
+/* Takes the connections that wait to be accepted, without waiting for the loop to tell. */
+void listeners_accept(struct listeners *listeners);
 /* Stops listening and removes the unix socket's file. */
 void listeners_close(struct listeners *listeners);
 /* Closes first. Accepts NULL. */

@@ -16,6 +16,7 @@ enum {
     SCRIPT_FLAG_NO_CLUSTER = 1 << 3,
     SCRIPT_FLAG_ALLOW_CROSS_SLOT = 1 << 4,
     SCRIPT_FLAG_COMPAT = 1 << 5, /* a script without a first line of this kind */
+    SCRIPT_FLAG_WROTE = 1 << 6,  /* it has been seen to write */
 };
 
 /* The name of the i-th flag, 0 and up; NULL behind the last. */

@@ -47,10 +47,14 @@ static void *allocate(void *arg, void *pointer, size_t old_size, size_t new_size
     return moved;
 }
 
-/* Called inside a running script, every now and then. */
-static void interrupt(lua_State *state, lua_Debug *where)
+static void on_hook(lua_State *state, lua_Debug *where)
 {
     (void)where;
+    script_lua_check_verdict(state);
+}
+
+void script_lua_check_verdict(lua_State *state)
+{
     struct script_lua *lua = script_lua_of(state);
     if (lua->call == NULL && lua->loading == NULL)
         return;
@@ -59,7 +63,7 @@ static void interrupt(lua_State *state, lua_Debug *where)
     if (!lua->killed)
         return;
     /* From now on at every line, so that a script that catches the error does not get far. */
-    (void)lua_sethook(state, interrupt, LUA_MASKLINE, 0);
+    (void)lua_sethook(state, on_hook, LUA_MASKLINE, 0);
     if (lua->loading != NULL)
         script_lua_throw(state, "FUNCTION LOAD timeout");
     else
@@ -68,7 +72,7 @@ static void interrupt(lua_State *state, lua_Debug *where)
 
 void script_lua_watch(struct script_lua *lua)
 {
-    (void)lua_sethook(lua->state, interrupt, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+    (void)lua_sethook(lua->state, on_hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
 }
 
 static int protected_open(lua_State *state)

@@ -31,7 +31,8 @@ struct script_host {
     /* redis.call and redis.pcall; `resp` is the protocol that the script has asked for. */
     void (*call)(void *arg, const struct bytes *argv, int argc, int resp,
                  struct script_answer *out);
-    /* Called every now and then while a script runs, or a library is loaded. */
+    /* Called every now and then, between instructions and behind commands, while a script runs or a
+     * library is loaded. */
     enum script_verdict (*interrupt)(void *arg);
     /* Text for the server's log, at one of Redis's levels 0 to 3; whether a level is logged. */
     void (*log)(void *arg, int level, struct bytes text);

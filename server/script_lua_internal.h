@@ -49,6 +49,8 @@ static inline struct script_lua *script_lua_of(lua_State *state)
 }
 
 /* script_lua.c */
+/* Asks the host whether the running script is to go on; throws if not. */
+void script_lua_check_verdict(lua_State *state);
 /* Compiles source, never bytecode, and pushes the function. Non-zero: pushes the error, as
  * luaL_loadbuffer does. */
 int script_lua_load_text(lua_State *state, struct bytes code, const char *chunk);

@@ -58,7 +58,6 @@ static const struct bytes *read_arguments(lua_State *state, int *argc_out)
 {
     struct script_lua *lua = script_lua_of(state);
     int argc = lua_gettop(state);
-    luaL_checkstack(state, 8, "too many arguments");
     if (argc == 0) {
         push_plain_error(state, "Please specify at least one argument for this redis lib call");
         return NULL;
@@ -106,6 +105,9 @@ static int call_command(lua_State *state, bool raise)
     lua->calling = true;
     lua->options.host.call(lua->options.host.arg, argv, argc, lua->resp, &answer);
     lua->calling = false;
+    lua_settop(state, 0); /* there may be just as many as the stack takes */
+    if (answer.error == NULL)
+        script_lua_check_verdict(state); /* commands can take longer than instructions */
     if (answer.error != NULL) {
         push_refusal(state, answer.error);
         return raise ? lua_error(state) : 1;

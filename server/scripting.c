@@ -43,6 +43,18 @@ static void refuse(struct scripting *s, const struct command *command, struct sc
         stats->commands[command->id].rejected++;
 }
 
+void scripting_allow_debug(struct scripting *s, bool allow)
+{
+    s->debug_allowed = allow;
+}
+
+/* The parts of DEBUG that tests of scripting need; others must not run inside a unit. */
+static bool is_allowed_debug(const struct scripting *s, const struct bytes *argv, int argc)
+{
+    return s->debug_allowed && argc > 1 && bytes_equal_nocase(argv[0], "debug") &&
+           (bytes_equal_nocase(argv[1], "protocol") || bytes_equal_nocase(argv[1], "sleep"));
+}
+
 /* The row of what a script calls; NULL: it may not, and why is told. */
 static const struct command *find_command(struct scripting *s, const struct bytes *argv, int argc,
                                           struct script_answer *out)
@@ -53,7 +65,7 @@ static const struct command *find_command(struct scripting *s, const struct byte
         refuse(s, NULL, out, "ERR Unknown Redis command called from script");
     else if (!command_takes(command, argc))
         refuse(s, command, out, "ERR Wrong number of args calling Redis command from script");
-    else if ((command->flags & CMD_NOSCRIPT) != 0)
+    else if ((command->flags & CMD_NOSCRIPT) != 0 && !is_allowed_debug(s, argv, argc))
         refuse(s, command, out, "ERR This Redis command is not allowed from script");
     else if (run->read_only && (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0)
         refuse(s, command, out, "ERR Write commands are not allowed from read-only scripts.");
@@ -94,10 +106,11 @@ static void host_call(void *arg, const struct bytes *argv, int argc, int resp,
 
 static enum script_verdict host_interrupt(void *arg)
 {
-    const struct scripting *s = arg;
-    bool loading_too_long =
-        s->run == NULL && s->loading_until_us != 0 && loop_clock_us() > s->loading_until_us;
-    return loading_too_long ? SCRIPT_KILLED : SCRIPT_GO_ON;
+    struct scripting *s = arg;
+    if (s->run != NULL)
+        return scripting_interrupt(s) ? SCRIPT_KILLED : SCRIPT_GO_ON;
+    bool too_long = s->loading_until_us != 0 && loop_clock_us() > s->loading_until_us;
+    return too_long ? SCRIPT_KILLED : SCRIPT_GO_ON;
 }
 
 static void host_log(void *arg, int level, struct bytes text)
@@ -211,14 +224,17 @@ static void begin_session(struct scripting *s, const struct session *caller)
     s->session.authenticated = true;
 }
 
-void scripting_run(struct call *c, const struct script_target *target)
+bool scripting_run(struct call *c, const struct script_target *target)
 {
     struct scripting *s = c->services->scripting;
     CHECK(s->run == NULL);
     if (!may_run(c, target->flags, target->read_only))
-        return;
+        return false;
     struct script_run run = {
         .call = c,
+        .name = target->name,
+        .eval = target->lua == s->eval,
+        .started_us = loop_clock_us(),
         .read_only = target->read_only || (target->flags & SCRIPT_FLAG_NO_WRITES) != 0,
     };
     struct script_lua_call call = {
@@ -233,10 +249,12 @@ void scripting_run(struct call *c, const struct script_target *target)
     begin_session(s, c->session);
     s->run = &run;
     struct script_lua_result result = script_lua_run(target->lua, &call);
+    scripting_end_busy(s);
     s->run = NULL;
     c->error_counted = result.error_counted;
     output_clear(&s->output);
     buf_deinit(&s->reply);
+    return run.written;
 }
 
 /* ---- EVAL -------------------------------------------------------------------------------------
@@ -286,7 +304,7 @@ static struct script *find_or_compile(struct call *c, struct bytes body)
     return script != NULL ? script : compile(c, body, digest);
 }
 
-static void run_cached(struct call *c, const struct script *script, bool read_only, int key_count)
+static void run_cached(struct call *c, struct script *script, bool read_only, int key_count)
 {
     struct script_target target = {
         .lua = c->services->scripting->eval,
@@ -296,7 +314,8 @@ static void run_cached(struct call *c, const struct script *script, bool read_on
         .read_only = read_only,
         .key_count = key_count,
     };
-    scripting_run(c, &target);
+    if (scripting_run(c, &target))
+        script->flags |= SCRIPT_FLAG_WROTE;
 }
 
 /* How many of the arguments are keys; false: an error was replied. */
@@ -314,7 +333,7 @@ void scripting_eval(struct call *c, bool read_only)
     int key_count;
     if (!read_key_count(c, &key_count))
         return;
-    const struct script *script = find_or_compile(c, c->argv[1]);
+    struct script *script = find_or_compile(c, c->argv[1]);
     if (script != NULL)
         run_cached(c, script, read_only, key_count);
 }
@@ -329,7 +348,7 @@ void scripting_evalsha(struct call *c, bool read_only)
     }
     if (!read_key_count(c, &key_count))
         return;
-    const struct script *script = script_cache_find_name(s->cache, c->argv[1]);
+    struct script *script = script_cache_find_name(s->cache, c->argv[1]);
     if (script == NULL)
         reply_error_id(c->reply, ERROR_NOSCRIPT);
     else
@@ -364,20 +383,29 @@ void scripting_flush(struct scripting *s)
 /* ---- For others -------------------------------------------------------------------------------
  */
 
+static const struct script *find_script(struct scripting *s, const struct command *command,
+                                        const struct bytes *argv)
+{
+    uint8_t digest[SHA1_BYTES];
+    if (strncmp(command->name, "evalsha", 7) == 0)
+        return script_cache_find_name(s->cache, argv[1]);
+    sha1_digest(argv[1], digest);
+    return script_cache_find(s->cache, digest);
+}
+
 /* The flags of the script that a request is to run; false: there is none, or it cannot be told. */
 static bool script_flags(struct scripting *s, const struct command *command,
                          const struct bytes *argv, uint32_t *flags_out)
 {
     size_t line_len;
+    struct buf error = {0};
     if (command->name[0] == 'f') /* FCALL */
         return scripting_function_flags(s, argv[1], flags_out);
-    if (strncmp(command->name, "evalsha", 7) == 0) {
-        const struct script *script = script_cache_find_name(s->cache, argv[1]);
-        if (script != NULL)
-            *flags_out = script->flags;
+    const struct script *script = find_script(s, command, argv);
+    if (script != NULL)
+        *flags_out = script->flags;
+    if (script != NULL || strncmp(command->name, "evalsha", 7) == 0)
         return script != NULL;
-    }
-    struct buf error = {0};
     bool valid = script_read_shebang(argv[1], flags_out, &line_len, &error);
     buf_deinit(&error);
     return valid;
@@ -387,8 +415,10 @@ uint32_t scripting_command_flags(struct scripting *s, const struct command *comm
                                  const struct bytes *argv, int argc)
 {
     uint32_t flags;
-    if (argc < 2 || !script_flags(s, command, argv, &flags) || (flags & SCRIPT_FLAG_COMPAT) != 0)
+    if (argc < 2 || !script_flags(s, command, argv, &flags))
         return command->flags;
+    if ((flags & SCRIPT_FLAG_COMPAT) != 0)
+        return command->flags | ((flags & SCRIPT_FLAG_WROTE) != 0 ? CMD_WRITE : 0);
     uint32_t replaced = CMD_STALE | CMD_DENYOOM | CMD_WRITE | CMD_MAY_REPLICATE;
     uint32_t result = command->flags & ~replaced;
     if ((flags & (SCRIPT_FLAG_ALLOW_OOM | SCRIPT_FLAG_NO_WRITES)) == 0)

@@ -17,6 +17,7 @@ struct command;
 struct functions;
 struct scripting;
 struct services;
+struct session;
 
 struct scripting *scripting_create(struct services *services);
 /* Accepts NULL. No script may be running. */
@@ -47,6 +48,24 @@ struct functions *scripting_functions(struct scripting *scripting);
  * What was accepted before, and is replayed, may run for as long and take as much as it needs. */
 void scripting_begin_loading(struct scripting *scripting, bool replay);
 void scripting_end_loading(struct scripting *scripting);
+
+/* While a script runs for longer than busy-reply-threshold this is called every now and then, to
+ * answer other clients. `session` is that of the request that runs the script. */
+typedef void scripting_serve_fn(void *arg, const struct session *session);
+void scripting_on_busy(struct scripting *scripting, scripting_serve_fn *fn, void *arg);
+/* SCRIPT KILL and FUNCTION KILL. */
+void scripting_kill(struct call *c, bool eval);
+/* What runs, for FUNCTION STATS; false: nothing does. */
+struct scripting_running {
+    const char *name;
+    const struct call *call;
+    uint64_t duration_ms;
+    bool eval;
+};
+bool scripting_running(const struct scripting *scripting, struct scripting_running *out);
+
+/* DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may use DEBUG PROTOCOL and DEBUG SLEEP. */
+void scripting_allow_debug(struct scripting *scripting, bool allow);
 
 struct scripting_stats {
     size_t eval_bytes;         /* of the interpreter for EVAL */

@@ -113,5 +113,5 @@ void scripting_fcall(struct call *c, bool read_only)
         .read_only = read_only,
         .key_count = (int)key_count,
     };
-    scripting_run(c, &target);
+    (void)scripting_run(c, &target);
 }

@@ -332,6 +332,35 @@ static void carry_out_shutdown(struct server *server)
     loop_stop(server->services.loop);
 }
 
+/* ---- Scripts that run for too long ------------------------------------------------------------
+ */
+
+/* Inside a request that will not end: what it has done is in RAM alone and is lost, and all else is
+ * in the journal. Closing the store would take its time, and it needs no closing. */
+static void leave_at_once(struct server *server)
+{
+    struct err err;
+    log_write(LOG_WARNING, "User requested shutdown...");
+    if (journal_wait_durable(server->services.journal, journal_end(server->services.journal),
+                             &err) != ST_OK)
+        log_write(LOG_WARNING, "The journal's end could not be synced: %s", err.message);
+    supervise_stopping(server->config);
+    listeners_close(server->listeners);
+    supervise_remove_pid(server->config);
+    log_write(LOG_WARNING, "Basalt is now ready to exit, bye bye...");
+    _exit(0);
+}
+
+/* A scripting_serve_fn. */
+static void serve_while_busy(void *arg, const struct session *session)
+{
+    struct server *server = arg;
+    listeners_accept(server->listeners);
+    conns_serve_busy(server->services.conns, session);
+    if (server->shutdown_asked)
+        leave_at_once(server);
+}
+
 /* ---- Ticks ------------------------------------------------------------------------------------
  */
 
@@ -443,6 +472,7 @@ static enum status open_parts(struct server *server, struct err *err)
     loop_on_tick_end(services->loop, on_tick_end, server);
     services->conns = conns_create(services);
     server->listeners = listeners_create(services);
+    scripting_on_busy(services->scripting, serve_while_busy, server);
     return listeners_open(server->listeners, err);
 }
 

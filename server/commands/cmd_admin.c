@@ -22,8 +22,9 @@ static void cmd_info(struct call *c)
 
 static void cmd_time(struct call *c)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
+    struct timespec now = {.tv_sec = c->now_ms / 1000, .tv_nsec = c->now_ms % 1000 * 1000000};
+    if (c->outer == NULL) /* time stands still in transactions and scripts */
+        (void)clock_gettime(CLOCK_REALTIME, &now);
     reply_array(c->reply, 2);
     reply_bulk_integer(c->reply, now.tv_sec);
     reply_bulk_integer(c->reply, now.tv_nsec / 1000);
@@ -137,6 +138,10 @@ static void cmd_shutdown(struct call *c)
             reply_ok(c->reply);
         else
             reply_error(c->reply, "ERR No shutdown in progress.");
+        return;
+    }
+    if (exec_busy(c->exec) != NULL && !options.how.no_save) {
+        reply_error(c->reply, exec_busy(c->exec));
         return;
     }
     struct err err;

@@ -8,6 +8,7 @@
 #include "server/conn.h"
 #include "server/exec.h"
 #include "server/log.h"
+#include "server/scripting.h"
 #include "server/server.h"
 #include "server/services.h"
 #include "server/value_digest.h"
@@ -495,6 +496,12 @@ static void debug_sleep(struct call *c)
     reply_ok(c->reply);
 }
 
+static void debug_set_disable_deny_scripts(struct call *c)
+{
+    scripting_allow_debug(c->services->scripting, !call_arg_is(c, 2, "0"));
+    reply_ok(c->reply);
+}
+
 static void debug_log(struct call *c)
 {
     log_write(LOG_WARNING, "DEBUG LOG: %.*s", (int)c->argv[2].len, (const char *)c->argv[2].data);
@@ -668,6 +675,7 @@ static const struct debug_row {
     {"replybuffer", debug_reply_buffer, 4, 4, false},
     {"set-active-expire", debug_set_active_expire, 3, 3, false},
     {"set-skip-checksum-validation", debug_accept, 3, 3, false},
+    {"set-disable-deny-scripts", debug_set_disable_deny_scripts, 3, 3, false},
     {"sleep", debug_sleep, 3, 3, false},
     {"stringmatch-len", debug_string_match, 4, 4, false},
 };

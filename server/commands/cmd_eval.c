@@ -51,6 +51,11 @@ static void cmd_script_flush(struct call *c)
     reply_ok(c->reply);
 }
 
+static void cmd_script_kill(struct call *c)
+{
+    scripting_kill(c, true);
+}
+
 /* The debugger forks the server for each session, which is not to be had with threads and an open
  * store. */
 static void cmd_script_debug(struct call *c)
@@ -205,6 +210,16 @@ const struct command cmd_eval_table[] = {
      .since = "5.0.0",
      .complexity = "O(1)",
      .summary = "Returns helpful text about the different subcommands."},
+    {.name = "script|kill",
+     .handler = cmd_script_kill,
+     .arity = 2,
+     .flags = CMD_NOSCRIPT | CMD_ALLOW_BUSY,
+     .acl = ACL_SCRIPTING,
+     .group = "scripting",
+     .since = "2.6.0",
+     .complexity = "O(1)",
+     .summary = "Terminates a server-side Lua script during execution.",
+     .tips = TEXTS("request_policy:all_shards", "response_policy:one_succeeded")},
     {.name = "script|load",
      .handler = cmd_script_load,
      .arity = 3,

@@ -3,6 +3,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/config.h"
+#include "server/exec.h"
 #include "server/functions.h"
 #include "server/script_flags.h"
 #include "server/scripting.h"
@@ -223,6 +224,46 @@ static void cmd_function_list(struct call *c)
     reply_deferred_array(c->reply, &list, count);
 }
 
+/* ---- What runs. */
+
+static void cmd_function_kill(struct call *c)
+{
+    scripting_kill(c, false);
+}
+
+static void cmd_function_stats(struct call *c)
+{
+    struct scripting_running running;
+    bool runs = scripting_running(c->services->scripting, &running);
+    if (runs && running.eval) {
+        reply_error(c->reply, exec_busy(c->exec));
+        return;
+    }
+    reply_map(c->reply, 2);
+    reply_bulk_text(c->reply, "running_script");
+    if (runs) {
+        reply_map(c->reply, 3);
+        reply_bulk_text(c->reply, "name");
+        reply_bulk_text(c->reply, running.name);
+        reply_bulk_text(c->reply, "command");
+        reply_array(c->reply, (uint64_t)running.call->argc);
+        for (int i = 0; i < running.call->argc; i++)
+            reply_bulk(c->reply, running.call->argv[i]);
+        reply_bulk_text(c->reply, "duration_ms");
+        reply_integer(c->reply, (int64_t)running.duration_ms);
+    } else {
+        reply_null(c->reply);
+    }
+    reply_bulk_text(c->reply, "engines");
+    reply_map(c->reply, 1);
+    reply_bulk_text(c->reply, "LUA");
+    reply_map(c->reply, 2);
+    reply_bulk_text(c->reply, "libraries_count");
+    reply_integer(c->reply, (int64_t)functions_library_count(functions_of(c)));
+    reply_bulk_text(c->reply, "functions_count");
+    reply_integer(c->reply, (int64_t)functions_count(functions_of(c)));
+}
+
 static void cmd_function_help(struct call *c)
 {
     static const char *const lines[] = {
@@ -367,6 +408,16 @@ const struct command cmd_function_table[] = {
      .since = "7.0.0",
      .complexity = "O(1)",
      .summary = "Returns helpful text about the different subcommands."},
+    {.name = "function|kill",
+     .handler = cmd_function_kill,
+     .arity = 2,
+     .flags = CMD_NOSCRIPT | CMD_ALLOW_BUSY,
+     .acl = ACL_SCRIPTING,
+     .group = "scripting",
+     .since = "7.0.0",
+     .complexity = "O(1)",
+     .summary = "Terminates a function during execution.",
+     .tips = TEXTS("request_policy:all_shards", "response_policy:one_succeeded")},
     {.name = "function|list",
      .handler = cmd_function_list,
      .arity = -2,
@@ -406,5 +457,16 @@ const struct command cmd_function_table[] = {
                   ARG("policy", ONEOF, .flags = ARG_OPTIONAL,
                       .children = ARGS(TOKEN("flush", "FLUSH"), TOKEN("append", "APPEND"),
                                        TOKEN("replace", "REPLACE"))))},
+    {.name = "function|stats",
+     .handler = cmd_function_stats,
+     .arity = 2,
+     .flags = CMD_NOSCRIPT | CMD_ALLOW_BUSY,
+     .acl = ACL_SCRIPTING,
+     .group = "scripting",
+     .since = "7.0.0",
+     .complexity = "O(1)",
+     .summary = "Returns information about a function during execution.",
+     .tips =
+         TEXTS("nondeterministic_output", "request_policy:all_shards", "response_policy:special")},
     {.name = NULL},
 };
