@@ -15,6 +15,7 @@ static const struct command *const tables[] = {
     cmd_counter_table,
     cmd_db_table,
     cmd_debug_table,
+    cmd_dump_table,
     cmd_eval_table,
     cmd_expire_table,
     cmd_function_table,

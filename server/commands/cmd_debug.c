@@ -12,10 +12,10 @@
 #include "server/server.h"
 #include "server/services.h"
 #include "server/value_digest.h"
-#include "server/value_rdb.h"
 #include "storage/ensure.h"
 #include "storage/env.h"
 #include "storage/object_value.h"
+#include "storage/rdb_value.h"
 #include "storage/store.h"
 #include "storage/table.h"
 #include "storage/types/list.h"
@@ -46,19 +46,20 @@ static enum status discard(void *arg, struct bytes data, struct err *err)
     return ST_OK;
 }
 
-/* Length of the value in an RDB file. Of what has no encoder yet, and of large values, which need
- * not be in RAM: what they take in RAM. */
+/* Length of the value in an RDB file. Of large values, which need not be in RAM: what they take
+ * there. */
 static uint64_t serialized_len(const struct config *config, const struct object *o)
 {
     if (o->large)
         return object_value_bytes(o);
     struct rdb_writer_options options = {.write = discard,
                                          .no_compression = !config->rdbcompression};
-    struct rdb_writer *writer = rdb_writer_create(&options);
-    uint64_t before = rdb_writer_offset(writer);
-    uint64_t len =
-        value_rdb_put(writer, o) ? rdb_writer_offset(writer) - before : object_value_bytes(o);
-    rdb_writer_destroy(writer);
+    struct rdb_target target = {.writer = rdb_writer_create(&options),
+                                .version = RDB_VERSION_DEFAULT};
+    uint64_t before = rdb_writer_offset(target.writer);
+    rdb_value_put(&target, o);
+    uint64_t len = rdb_writer_offset(target.writer) - before;
+    rdb_writer_destroy(target.writer);
     return len;
 }
 

@@ -17,6 +17,7 @@ extern const struct command cmd_conn_table[]; /* AUTH, HELLO, PING and the like 
 extern const struct command cmd_counter_table[]; /* INCR and the like */
 extern const struct command cmd_db_table[]; /* DBSIZE, FLUSHDB, FLUSHALL, SWAPDB */
 extern const struct command cmd_debug_table[]; /* DEBUG */
+extern const struct command cmd_dump_table[]; /* DUMP */
 extern const struct command cmd_eval_table[]; /* EVAL, SCRIPT */
 extern const struct command cmd_expire_table[]; /* EXPIRE, TTL and the like */
 extern const struct command cmd_function_table[]; /* FCALL, FUNCTION */
