@@ -1,11 +1,14 @@
 #include "tests/support/store_check.h"
 
+#include "codec/endian.h"
 #include "codec/mem.h"
 #include "codec/record.h"
 #include "storage/cold.h"
 #include "storage/meta.h"
 #include "storage/object_value.h"
 #include "storage/tier.h"
+#include "storage/types/members.h"
+#include "storage/types/set.h"
 #include "tests/support/harness.h"
 
 /* ---- RAM. */
@@ -89,16 +92,46 @@ void store_check_sizes(struct keyspace *ks, const struct store_model *model)
     }
 }
 
+/* A set as a model has it. */
+static void add_member(struct bytes name, struct buf *value)
+{
+    uint32_t member = store_model_member_of(name);
+    assert_true(member < MODEL_MEMBERS);
+    assert_int_equal(value->data[member], 0);
+    value->data[member] = 1;
+}
+
+static void init_set_value(struct buf *value)
+{
+    memset(buf_reserve(value, MODEL_MEMBERS), 0, MODEL_MEMBERS);
+    value->len = MODEL_MEMBERS;
+}
+
+static void set_value(const struct object *o, struct buf *value)
+{
+    struct set_iter iter;
+    struct bytes member;
+    uint64_t count = 0;
+    init_set_value(value);
+    set_iter_init(&iter, o);
+    for (; set_iter_next(&iter, &member); count++)
+        add_member(member, value);
+    assert_int_equal(count, set_count(o));
+}
+
 void store_check_object(const struct object *o, const struct store_model_key *key)
 {
     assert_true(key->live);
     assert_true(object_is_live(o));
-    assert_int_equal(o->type, OBJECT_STRING);
+    assert_int_equal(o->type, key->type);
+    assert_int_equal(o->expire_at_ms, key->expire_at_ms);
     struct buf value = {0};
-    string_append_to(o, &value);
+    if (o->type == OBJECT_SET)
+        set_value(o, &value);
+    else
+        string_append_to(o, &value);
     assert_bytes(buf_bytes(&value), buf_bytes(&key->value));
     buf_deinit(&value);
-    assert_int_equal(o->expire_at_ms, key->expire_at_ms);
 }
 
 /* ---- Disk. */
@@ -115,7 +148,7 @@ struct disk_check {
     struct disk_index index;
     uint64_t *object_ids; /* of live large records */
     size_t object_count;
-    uint64_t keys[MODEL_DBS];
+    uint64_t keys[MODEL_DBS][OBJECT_TYPE_COUNT];
     uint64_t expires[MODEL_DBS];
     bool found[MODEL_DBS][MODEL_KEYS];
 };
@@ -152,14 +185,20 @@ static void read_index(struct disk_check *check)
     cold_iter_destroy(iter);
 }
 
-static void check_large(struct disk_check *check, struct bytes payload, struct bytes expected)
+static void note_object(struct disk_check *check, uint64_t object_id)
+{
+    check->object_ids =
+        mem_realloc(check->object_ids, (check->object_count + 1) * sizeof(uint64_t));
+    check->object_ids[check->object_count++] = object_id;
+}
+
+static void check_large_string(struct disk_check *check, struct bytes payload,
+                               struct bytes expected)
 {
     struct record_large_string large;
     assert_ok(record_large_string_decode(payload, &large), NULL);
     assert_int_equal(large.len, expected.len);
-    check->object_ids =
-        mem_realloc(check->object_ids, (check->object_count + 1) * sizeof(uint64_t));
-    check->object_ids[check->object_count++] = large.object_id;
+    note_object(check, large.object_id);
     struct buf value = {0};
     struct buf chunk = {0};
     for (uint32_t i = 0; (uint64_t)i * large.chunk_bytes < large.len; i++) {
@@ -179,8 +218,67 @@ static void check_large(struct disk_check *check, struct bytes payload, struct b
     buf_deinit(&chunk);
 }
 
-static void check_record(struct disk_check *check, uint32_t db, struct bytes name,
-                         struct bytes value)
+static void check_large_set(struct disk_check *check, struct bytes payload, struct bytes expected)
+{
+    uint8_t lower[RECORD_ELEMENT_PREFIX_BYTES];
+    uint8_t upper[RECORD_ELEMENT_PREFIX_BYTES];
+    struct buf value = {0};
+    uint64_t count = 0;
+    uint64_t found = 0;
+    assert_true(payload.len > RECORD_LARGE_ID_BYTES);
+    uint64_t object_id = load_le64(payload.data);
+    payload = bytes_make(payload.data + RECORD_LARGE_ID_BYTES, payload.len - RECORD_LARGE_ID_BYTES);
+    assert_true(varint_decode(payload, &count) != 0);
+    note_object(check, object_id);
+    init_set_value(&value);
+    record_element_prefix_encode(object_id, lower);
+    record_element_prefix_encode(object_id + 1, upper);
+    struct cold_iter_options options = {.lower = bytes_make(lower, sizeof(lower)),
+                                        .upper = bytes_make(upper, sizeof(upper))};
+    struct cold_iter *iter = cold_iter_create(store_cold(check->store), FAMILY_SET, &options);
+    for (cold_iter_seek(iter, options.lower); cold_iter_valid(iter); cold_iter_next(iter)) {
+        struct bytes key = cold_iter_key(iter);
+        size_t prefix = RECORD_ELEMENT_PREFIX_BYTES + MEMBER_ELEMENT_PREFIX_BYTES;
+        assert_true(key.len > prefix);
+        add_member(bytes_make(key.data + prefix, key.len - prefix), &value);
+        found++;
+    }
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
+    assert_bytes(buf_bytes(&value), expected);
+    assert_int_equal(found, count);
+    buf_deinit(&value);
+}
+
+static void check_small_set(struct disk_check *check, const struct record_header *header,
+                            struct bytes payload, struct bytes expected)
+{
+    struct keyspace *ks = store_keyspace(check->store);
+    struct object o = {.type = OBJECT_SET};
+    struct buf value = {0};
+    assert_ok(set_value_type.decode(&o, header, payload, ks_value_rules(ks)), NULL);
+    set_value(&o, &value);
+    assert_bytes(buf_bytes(&value), expected);
+    set_clear(&o);
+    buf_deinit(&value);
+}
+
+static void check_value(struct disk_check *check, const struct record_header *header,
+                        struct bytes payload, const struct store_model_key *expected)
+{
+    struct bytes value = buf_bytes(&expected->value);
+    if (expected->type == OBJECT_SET && header->large)
+        check_large_set(check, payload, value);
+    else if (expected->type == OBJECT_SET)
+        check_small_set(check, header, payload, value);
+    else if (header->large)
+        check_large_string(check, payload, value);
+    else
+        assert_bytes(payload, value);
+}
+
+static void check_record(struct disk_check *check, uint32_t db, enum object_type type,
+                         struct bytes name, struct bytes value)
 {
     uint32_t key = store_model_key_of(name);
     assert_true(key < MODEL_KEYS);
@@ -188,21 +286,19 @@ static void check_record(struct disk_check *check, uint32_t db, struct bytes nam
     if (!expected->live)
         print_error("database %u has %.*s on disk\n", db, (int)name.len, (const char *)name.data);
     assert_true(expected->live);
+    assert_int_equal(type, expected->type);
     struct record_header header;
     struct bytes payload;
     assert_ok(record_header_decode(value, &header, &payload), NULL);
     assert_int_equal(header.has_expire, expected->expire_at_ms != MODEL_NO_EXPIRE);
-    check->keys[db]++;
+    check->keys[db][type]++;
     check->found[db][key] = true;
     if (header.has_expire) {
         check->expires[db]++;
         assert_int_equal(header.expire_at_ms, expected->expire_at_ms);
         assert_true(check->index.when_ms[db][key] <= header.expire_at_ms);
     }
-    if (header.large)
-        check_large(check, payload, buf_bytes(&expected->value));
-    else
-        assert_bytes(payload, buf_bytes(&expected->value));
+    check_value(check, &header, payload, expected);
 }
 
 static void print_missing(const struct disk_check *check)
@@ -214,9 +310,9 @@ static void print_missing(const struct disk_check *check)
                             (const char *)store_model_key_name(key).data);
 }
 
-static void check_records(struct disk_check *check, bool reaped)
+static void check_family(struct disk_check *check, enum object_type type, bool reaped)
 {
-    struct cold_iter *iter = cold_iter_create(store_cold(check->store), FAMILY_STRING, NULL);
+    struct cold_iter *iter = cold_iter_create(store_cold(check->store), loader_family(type), NULL);
     for (cold_iter_seek_first(iter); cold_iter_valid(iter); cold_iter_next(iter)) {
         uint32_t db_id = 0;
         uint64_t position = 0;
@@ -225,18 +321,27 @@ static void check_records(struct disk_check *check, bool reaped)
             break; /* elements stand behind all records */
         uint32_t db = db_number(&check->state, db_id);
         if (db < MODEL_DBS)
-            check_record(check, db, name, cold_iter_value(iter));
+            check_record(check, db, type, name, cold_iter_value(iter));
         else
             assert_false(reaped);
     }
     assert_ok(cold_iter_status(iter, NULL), NULL);
     cold_iter_destroy(iter);
+}
+
+static void check_records(struct disk_check *check, bool reaped)
+{
+    check_family(check, OBJECT_STRING, reaped);
+    check_family(check, OBJECT_SET, reaped);
     print_missing(check);
     for (uint32_t db = 0; db < MODEL_DBS; db++) {
-        assert_int_equal(check->keys[db], store_model_size(check->model, db));
+        const uint64_t *keys = check->keys[db];
+        assert_int_equal(keys[OBJECT_STRING] + keys[OBJECT_SET],
+                         store_model_size(check->model, db));
         if (check->state.db_count == 0)
             continue;
-        assert_int_equal(check->keys[db], check->state.dbs[db].keys[OBJECT_STRING]);
+        for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+            assert_int_equal(keys[type], check->state.dbs[db].keys[type]);
         assert_int_equal(check->expires[db], check->state.dbs[db].expires);
     }
 }
@@ -249,18 +354,18 @@ static bool is_known_object(const struct disk_check *check, uint64_t object_id)
     return false;
 }
 
-static void check_elements(const struct disk_check *check)
+static void check_elements(const struct disk_check *check, enum object_type type)
 {
     uint8_t lower[RECORD_ELEMENT_PREFIX_BYTES];
     record_element_prefix_encode(0, lower);
-    struct cold_iter *iter = cold_iter_create(store_cold(check->store), FAMILY_STRING, NULL);
+    struct cold_iter *iter = cold_iter_create(store_cold(check->store), loader_family(type), NULL);
     for (cold_iter_seek(iter, bytes_make(lower, sizeof(lower))); cold_iter_valid(iter);
          cold_iter_next(iter)) {
-        uint64_t object_id = 0;
-        uint32_t index = 0;
-        assert_true(record_chunk_key_decode(cold_iter_key(iter), &object_id, &index));
+        struct bytes key = cold_iter_key(iter);
+        assert_true(record_is_element_key(key));
+        uint64_t object_id = load_be64(key.data + RECORD_DB_ID_BYTES);
         if (!is_known_object(check, object_id))
-            fail_msg("chunk %u of object %llu belongs to no key", index,
+            fail_msg("an element of %s %llu belongs to no key", object_type_name(type),
                      (unsigned long long)object_id);
     }
     assert_ok(cold_iter_status(iter, NULL), NULL);
@@ -280,8 +385,10 @@ void store_check_disk(struct store *store, const struct store_model *model, bool
         read_index(check);
     }
     check_records(check, reaped);
-    if (reaped)
-        check_elements(check);
+    if (reaped) {
+        check_elements(check, OBJECT_STRING);
+        check_elements(check, OBJECT_SET);
+    }
     mem_free(check->object_ids);
     meta_state_deinit(&check->state);
     mem_free(check);

@@ -38,6 +38,11 @@ void store_model_deinit(struct store_model *model)
     }
 }
 
+static bool is_of(const struct store_model_key *key, enum object_type type)
+{
+    return key->live && key->type == type;
+}
+
 bool store_model_allows(const struct store_model *model, const struct op *op)
 {
     const struct store_model_key *key = &model->dbs[op->db][op->key];
@@ -47,14 +52,20 @@ bool store_model_allows(const struct store_model *model, const struct op *op)
     case OP_FLUSH:
     case OP_SWAP:
         return true;
-    case OP_SET_NUMBER:
     case OP_DELETE:
     case OP_EXPIRE:
         return key->live;
+    case OP_SET_NUMBER:
+        return is_of(key, OBJECT_STRING);
+    case OP_ADD:
+        return !key->live || is_of(key, OBJECT_SET);
+    case OP_REMOVE:
+        return is_of(key, OBJECT_SET);
     case OP_WRITE:
-        return op->len != 0 && (size_t)op->at + op->len <= MODEL_VALUE_BYTES;
+        return (!key->live || is_of(key, OBJECT_STRING)) && op->len != 0 &&
+               (size_t)op->at + op->len <= MODEL_VALUE_BYTES;
     case OP_GROW:
-        return op->at <= MODEL_VALUE_BYTES;
+        return (!key->live || is_of(key, OBJECT_STRING)) && op->at <= MODEL_VALUE_BYTES;
     case OP_RENAME:
     case OP_COPY:
         return key->live && !same;
@@ -80,10 +91,32 @@ static void write_value(struct store_model_key *key, const struct op *op)
     buf_deinit(&data);
 }
 
+static void change_set(struct store_model_key *key, const struct op *op)
+{
+    uint16_t members[MODEL_OP_MEMBERS];
+    uint32_t count = store_model_members(op, members);
+    if (!key->live) {
+        key->live = true;
+        key->type = OBJECT_SET;
+        grow_value(key, MODEL_MEMBERS);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        key->value.data[members[i]] = op->kind == OP_ADD;
+    if (memchr(key->value.data, 1, key->value.len) == NULL)
+        clear_key(key);
+}
+
+static void make_string(struct store_model_key *key)
+{
+    key->live = true;
+    key->type = OBJECT_STRING;
+}
+
 static void copy_key(struct store_model_key *to, const struct store_model_key *from)
 {
     clear_key(to);
     to->live = true;
+    to->type = from->type;
     to->expire_at_ms = from->expire_at_ms;
     buf_append_bytes(&to->value, buf_bytes(&from->value));
 }
@@ -96,7 +129,7 @@ void store_model_apply(struct store_model *model, const struct op *op)
     switch (op->kind) {
     case OP_SET:
         clear_key(key);
-        key->live = true;
+        make_string(key);
         store_model_value(op, &key->value);
         break;
     case OP_SET_NUMBER:
@@ -104,12 +137,16 @@ void store_model_apply(struct store_model *model, const struct op *op)
         buf_append_format(&key->value, "%u", op->seed);
         break;
     case OP_WRITE:
-        key->live = true;
+        make_string(key);
         write_value(key, op);
         break;
     case OP_GROW:
-        key->live = true;
+        make_string(key);
         grow_value(key, op->at);
+        break;
+    case OP_ADD:
+    case OP_REMOVE:
+        change_set(key, op);
         break;
     case OP_DELETE:
         clear_key(key);
@@ -169,6 +206,38 @@ void store_model_value(const struct op *op, struct buf *out)
             at[i] = zeros ? 0 : (uint8_t)store_model_random(&state);
     }
     out->len += op->len;
+}
+
+uint32_t store_model_members(const struct op *op, uint16_t members[MODEL_OP_MEMBERS])
+{
+    uint64_t state = op->seed;
+    uint32_t limit = op->seed % 3 == 0 ? 100 : MODEL_MEMBERS;
+    uint32_t count = 1 + op->len % MODEL_OP_MEMBERS;
+    for (uint32_t i = 0; i < count; i++)
+        members[i] = (uint16_t)store_model_below(&state, limit);
+    return count;
+}
+
+struct bytes store_model_member_name(uint32_t member)
+{
+    static char names[MODEL_MEMBERS][KEY_NAME_BYTES];
+    CHECK(member < MODEL_MEMBERS);
+    if (names[member][0] == '\0')
+        (void)snprintf(names[member], KEY_NAME_BYTES, member < 100 ? "%u" : "member:%u", member);
+    return bytes_text(names[member]);
+}
+
+uint32_t store_model_member_of(struct bytes name)
+{
+    for (uint32_t member = 0; member < MODEL_MEMBERS; member++)
+        if (bytes_equal(store_model_member_name(member), name))
+            return member;
+    return MODEL_MEMBERS;
+}
+
+bool store_model_has(const struct store_model_key *key, uint32_t member)
+{
+    return member < key->value.len && key->value.data[member] != 0;
 }
 
 struct bytes store_model_key_name(uint32_t key)

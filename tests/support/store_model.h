@@ -6,16 +6,20 @@
 
 #include "codec/buf.h"
 #include "codec/bytes.h"
+#include "storage/object.h"
 
 #define MODEL_DBS         3
 #define MODEL_KEYS        240
 #define MODEL_NO_EXPIRE   ((int64_t)-1)
 #define MODEL_VALUE_BYTES ((size_t)64 << 10) /* values do not grow beyond */
+#define MODEL_MEMBERS     1000               /* that a set may have */
+#define MODEL_OP_MEMBERS  64                 /* of one operation, at most */
 
 struct store_model_key {
     bool live;
+    enum object_type type; /* a string or a set */
     int64_t expire_at_ms;
-    struct buf value;
+    struct buf value; /* of a set, a byte for each member: 1 or 0 */
 };
 
 struct store_model {
@@ -27,6 +31,8 @@ enum op_kind {
     OP_SET_NUMBER, /* key, seed: in place */
     OP_WRITE,      /* key, seed, len, at: in place, zeros before */
     OP_GROW,       /* key, at: to this length, with zeros */
+    OP_ADD,        /* key, seed, len: some members to a set */
+    OP_REMOVE,     /* the same: the set goes with its last member */
     OP_DELETE,
     OP_EXPIRE, /* key, when_ms; MODEL_NO_EXPIRE clears */
     OP_RENAME, /* key to key2 of db2 */
@@ -60,6 +66,7 @@ struct store_model_habits {
     uint32_t flush_odds; /* one in so many empties a database, one exchanges two */
     bool mostly_large;
     bool mostly_expires;
+    bool mostly_sets;
 };
 /* One that may make no sense. */
 struct op store_model_choose(const struct store_model *model,
@@ -68,6 +75,13 @@ struct op store_model_choose(const struct store_model *model,
 
 /* The bytes that OP_SET and OP_WRITE write; OP_SET_NUMBER sets op->seed as a number. */
 void store_model_value(const struct op *op, struct buf *out);
+/* The members that an operation is about; returns how many. */
+uint32_t store_model_members(const struct op *op, uint16_t members[MODEL_OP_MEMBERS]);
+/* A member's name; static. Some are numbers. */
+struct bytes store_model_member_name(uint32_t member);
+/* MODEL_MEMBERS if there is none of this name. */
+uint32_t store_model_member_of(struct bytes name);
+bool store_model_has(const struct store_model_key *key, uint32_t member);
 /* A key's name; static. Some share hash tags, and with them a slot. */
 struct bytes store_model_key_name(uint32_t key);
 /* MODEL_KEYS if there is none of this name. */

@@ -18,9 +18,9 @@ static uint32_t choose_len(const struct store_model_habits *habits, uint64_t *ra
 static enum op_kind choose_kind(const struct store_model_habits *habits, uint64_t *random)
 {
     static const uint8_t kinds[] = {
-        OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET_NUMBER, OP_WRITE,
-        OP_WRITE,  OP_WRITE,  OP_WRITE,  OP_DELETE, OP_DELETE, OP_DELETE,     OP_EXPIRE,
-        OP_EXPIRE, OP_EXPIRE, OP_RENAME, OP_RENAME, OP_COPY,   OP_GROW,
+        OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET,    OP_SET_NUMBER, OP_WRITE,  OP_WRITE,
+        OP_WRITE,  OP_WRITE,  OP_DELETE, OP_DELETE, OP_DELETE, OP_EXPIRE,     OP_EXPIRE, OP_EXPIRE,
+        OP_RENAME, OP_RENAME, OP_COPY,   OP_GROW,   OP_ADD,    OP_ADD,        OP_REMOVE,
     };
     if (store_model_below(random, habits->flush_odds) == 0)
         return OP_FLUSH;
@@ -28,6 +28,8 @@ static enum op_kind choose_kind(const struct store_model_habits *habits, uint64_
         return OP_SWAP;
     if (habits->mostly_expires && store_model_below(random, 3) == 0)
         return OP_EXPIRE;
+    if (habits->mostly_sets && store_model_below(random, 3) != 0)
+        return store_model_below(random, 5) < 3 ? OP_ADD : OP_REMOVE;
     return (enum op_kind)kinds[store_model_below(random, sizeof(kinds))];
 }
 

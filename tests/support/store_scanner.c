@@ -66,10 +66,11 @@ static void check_result(const struct store_scanner *scanner, const struct scan_
         last = item->position;
         assert_true(seen[key]++ == 0 || scanner->moved[key]);
         assert_true(scanner->present[key] || scanner->moved[key]);
-        assert_int_equal(item->type, OBJECT_STRING);
-        if (!scanner->touched[key])
-            assert_int_equal(item->expire_at_ms,
-                             scanner->model->dbs[scanner->db][key].expire_at_ms);
+        const struct store_model_key *expected = &scanner->model->dbs[scanner->db][key];
+        if (!scanner->touched[key]) {
+            assert_int_equal(item->type, expected->type);
+            assert_int_equal(item->expire_at_ms, expected->expire_at_ms);
+        }
     }
     for (uint32_t key = 0; key < MODEL_KEYS; key++) {
         uint64_t position = record_position(ks->hash_seed, store_model_key_name(key));

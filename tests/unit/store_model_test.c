@@ -20,6 +20,7 @@
 #include "tests/support/harness.h"
 #include "tests/support/store_check.h"
 #include "tests/support/store_model.h"
+#include "tests/support/store_ops.h"
 #include "tests/support/store_scanner.h"
 
 #define RUNS           6
@@ -37,8 +38,8 @@ struct run;
 struct reader {
     struct run *run;
     bool active;
-    bool ready; /* its loads have come back */
-    uint32_t db, key;
+    bool ready;    /* its loads have come back */
+    struct op op;  /* what it looks at: see store_op_check */
     uint32_t hold; /* steps; once it has read */
     bool has_read;
     struct load_wait wait;
@@ -111,80 +112,6 @@ static void make_ref(struct run *run, uint32_t db, uint32_t key, struct keyref *
     ks_ref(run->ks, ks_db(run->ks, db), store_model_key_name(key), out);
 }
 
-static void write_object(struct run *run, struct keyref *ref, const struct op *op)
-{
-    struct keyspace *ks = run->ks;
-    struct buf data = {0};
-    struct object *o = ks_find(ks, ref);
-    bool is_new = o == NULL;
-    if (is_new)
-        o = ks_create(ks, ref, OBJECT_STRING);
-    ks_change_begin(ks, ref->db, o);
-    if (is_new)
-        string_init_empty(o);
-    size_t end = op->at + op->len;
-    if (o->encoding <= ENCODING_INLINE && end <= 512 && end >= string_len(o) && op->seed % 2 == 0)
-        o = ks_resize_inline(ks, ref, end < 20 ? 20 : end);
-    if (op->kind == OP_SET_NUMBER) {
-        string_set_integer(o, op->seed);
-    } else if (op->kind == OP_GROW) {
-        string_grow(o, ks_string_rules(ks), op->at);
-    } else {
-        store_model_value(op, &data);
-        string_write(o, ks_string_rules(ks), op->at, buf_bytes(&data));
-    }
-    ks_change_end(ks, ref->db, o);
-    buf_deinit(&data);
-}
-
-static void set_object(struct run *run, struct keyref *ref, const struct op *op)
-{
-    struct buf data = {0};
-    store_model_value(op, &data);
-    (void)ks_set_string(run->ks, ref, buf_bytes(&data));
-    buf_deinit(&data);
-}
-
-/* Applies the operation to the store. `flags` are those of keys that are not in the table. */
-static void execute(struct run *run, const struct op *op, uint32_t flags)
-{
-    struct keyspace *ks = run->ks;
-    struct keyref ref;
-    struct keyref to;
-    make_ref(run, op->db, op->key, &ref);
-    make_ref(run, op->db2, op->key2, &to);
-    to.flags = flags;
-    switch (op->kind) {
-    case OP_SET:
-        ref.flags = flags;
-        set_object(run, &ref, op);
-        break;
-    case OP_SET_NUMBER:
-    case OP_WRITE:
-    case OP_GROW:
-        write_object(run, &ref, op);
-        break;
-    case OP_DELETE:
-        ks_delete(ks, &ref);
-        break;
-    case OP_EXPIRE:
-        ks_set_expire(ks, ref.db, ks_find(ks, &ref), op->when_ms);
-        break;
-    case OP_RENAME:
-        ks_rename(ks, &ref, &to);
-        break;
-    case OP_COPY:
-        (void)ks_copy(ks, &ref, &to);
-        break;
-    case OP_FLUSH:
-        ks_flush_db(ks, op->db);
-        break;
-    case OP_SWAP:
-        ks_swap_db(ks, op->db, op->db2);
-        break;
-    }
-}
-
 /* Store, journal, model: what one command does. */
 static void perform(struct run *run, struct op op, uint32_t flags)
 {
@@ -193,7 +120,7 @@ static void perform(struct run *run, struct op op, uint32_t flags)
         run->op_capacity = run->op_capacity == 0 ? 1024 : run->op_capacity * 2;
         run->ops = mem_realloc(run->ops, run->op_capacity * sizeof(*run->ops));
     }
-    execute(run, &op, flags);
+    store_op_execute(run->store, &op, flags);
     uint8_t record[JOURNAL_RECORD];
     store_le64(record, run->op_count);
     journal_stage_raw(journal, bytes_make(record, sizeof(record)));
@@ -226,93 +153,15 @@ static void nothing_to_do(void *arg)
     (void)arg;
 }
 
-/* The bytes that must be in RAM; false: none. */
-static bool needed_bytes(const struct op *op, uint64_t *from, uint64_t *to)
-{
-    *from = op->kind == OP_WRITE ? op->at : 0;
-    *to = op->kind == OP_WRITE ? op->at + op->len : UINT64_MAX;
-    return op->kind == OP_WRITE || op->kind == OP_COPY;
-}
-
-/* One look at what a key lacks; true when it lacks nothing. */
-static bool want_key(struct run *run, struct load_wait *wait, uint32_t db, uint32_t key,
-                     uint64_t from, uint64_t to)
-{
-    struct loader *loader = store_loader(run->store);
-    struct keyref ref;
-    make_ref(run, db, key, &ref);
-    if (ref.object == NULL) {
-        enum loader_answer answer = loader_want_record(loader, wait, ref.db, ref.position, ref.key);
-        assert_true(answer != LOADER_FAILED);
-        if (answer == LOADER_STARTED)
-            return false;
-        assert_true((answer == LOADER_LOADED) == (ks_lookup(run->ks, &ref) != NULL));
-    }
-    if (ref.object == NULL || !object_is_live(ref.object) || from >= to)
-        return true;
-    return loader_want_chunks(loader, wait, ref.db, ref.object, from, to) == LOADER_ABSENT;
-}
-
-static void read_key_now(struct run *run, uint32_t db, uint32_t key, uint64_t from, uint64_t to)
-{
-    struct loader *loader = store_loader(run->store);
-    struct keyref ref;
-    struct err err;
-    make_ref(run, db, key, &ref);
-    if (ref.object == NULL) {
-        enum status st = loader_read_now(loader, ref.db, ref.position, ref.key, &err);
-        assert_true(st == ST_OK || st == ST_NOT_FOUND);
-    }
-    struct object *o = ks_find(run->ks, &ref);
-    if (o != NULL && from < to)
-        assert_ok(loader_read_chunks_now(loader, ref.db, o, from, to, &err), &err);
-}
-
-/* Which keys an operation needs to be in RAM or known to be absent. */
-static bool needs_key(const struct op *op, bool blind)
-{
-    return op->kind != OP_FLUSH && op->kind != OP_SWAP && (op->kind != OP_SET || !blind);
-}
-
-static bool needs_target(const struct op *op, bool blind)
-{
-    return (op->kind == OP_RENAME || op->kind == OP_COPY) && !blind;
-}
-
-/* One look at what an operation lacks; true when it may run. */
-static bool want_op(struct run *run, const struct op *op, bool blind, struct load_wait *wait)
-{
-    uint64_t from = 0;
-    uint64_t to = 0;
-    if (!needed_bytes(op, &from, &to))
-        from = to = 0;
-    bool there = !needs_key(op, blind) || want_key(run, wait, op->db, op->key, from, to);
-    if (needs_target(op, blind))
-        there = want_key(run, wait, op->db2, op->key2, 0, 0) && there;
-    return there;
-}
-
 /* Makes the keys of the operation resident as a client's request would: asks, waits, and asks
  * again, until nothing is missing. `wait` is to be released after the operation. */
 static void make_resident(struct run *run, const struct op *op, bool blind, struct load_wait *wait)
 {
-    for (uint32_t tries = 0; !want_op(run, op, blind, wait); tries++) {
+    for (uint32_t tries = 0; !store_op_want(run->store, op, blind, wait); tries++) {
         assert_true(tries < 100);
         drain_until_zero(run, &wait->outstanding);
         assert_false(wait->failed);
     }
-}
-
-static void read_now(struct run *run, const struct op *op, bool blind)
-{
-    uint64_t from = 0;
-    uint64_t to = 0;
-    if (!needed_bytes(op, &from, &to))
-        from = to = 0;
-    if (needs_key(op, blind))
-        read_key_now(run, op->db, op->key, from, to);
-    if (needs_target(op, blind))
-        read_key_now(run, op->db2, op->key2, 0, 0);
 }
 
 /* ---- Requests. */
@@ -343,7 +192,7 @@ static void step_client(struct client *client)
     client->ready = false;
     assert_false(client->wait.failed);
     if (is_allowed(run, &client->op)) {
-        if (!want_op(run, &client->op, client->blind, &client->wait)) {
+        if (!store_op_want(run->store, &client->op, client->blind, &client->wait)) {
             client->ready = client->wait.outstanding == 0;
             return;
         }
@@ -392,7 +241,7 @@ static void do_op(struct run *run)
     bool blind = below(run, 2) == 0;
     struct load_wait wait = {.ready = nothing_to_do};
     if (below(run, 4) == 0)
-        read_now(run, &op, blind);
+        store_op_read(run->store, &op, blind);
     else
         make_resident(run, &op, blind, &wait);
     /* Waiting may have let the key expire. */
@@ -409,20 +258,21 @@ static void step_reader(struct reader *reader)
     struct run *run = reader->run;
     reader->ready = false;
     assert_false(reader->wait.failed);
-    if (!want_key(run, &reader->wait, reader->db, reader->key, 0, UINT64_MAX)) {
+    const struct op *op = &reader->op;
+    if (!store_op_want(run->store, op, true, &reader->wait)) {
         reader->ready = reader->wait.outstanding == 0;
         return;
     }
     struct keyref ref;
-    make_ref(run, reader->db, reader->key, &ref);
+    make_ref(run, op->db, op->key, &ref);
     const struct object *o = ks_find(run->ks, &ref);
-    const struct store_model_key *expected = &run->model.dbs[reader->db][reader->key];
+    const struct store_model_key *expected = &run->model.dbs[op->db][op->key];
     if (o == NULL && expected->live)
         print_error("key %s of database %u is not found\n",
-                    (const char *)store_model_key_name(reader->key).data, reader->db);
+                    (const char *)store_model_key_name(op->key).data, op->db);
     assert_int_equal(o != NULL, expected->live);
     if (o != NULL)
-        store_check_object(o, expected);
+        store_op_check(op, o, expected);
     reader->has_read = true;
     reader->hold = below(run, 4) == 0 ? below(run, 200) : 0;
 }
@@ -443,13 +293,24 @@ static void release_reader(struct reader *reader)
     reader->active = false;
 }
 
+static void init_reader(struct run *run, struct reader *reader, uint32_t db, uint32_t key,
+                        enum op_kind kind)
+{
+    *reader = (struct reader){.run = run, .active = true};
+    reader->op = (struct op){.kind = kind,
+                             .db = db,
+                             .key = key,
+                             .seed = (uint32_t)store_model_random(&run->random),
+                             .len = below(run, 10)};
+}
+
 static void start_reader(struct run *run, uint32_t db, uint32_t key)
 {
     for (uint32_t i = 0; i < READERS; i++) {
         struct reader *reader = &run->readers[i];
         if (reader->active)
             continue;
-        *reader = (struct reader){.run = run, .active = true, .db = db, .key = key};
+        init_reader(run, reader, db, key, below(run, 2) == 0 ? OP_COPY : OP_ADD);
         reader->wait.ready = reader_ready;
         reader->wait.arg = reader;
         step_reader(reader);
@@ -659,8 +520,8 @@ static void replay_block(struct run *run, size_t *next, struct bytes payload)
         assert_true(number < run->op_count);
         const struct op *op = &run->ops[number];
         bool blind = below(run, 2) == 0;
-        read_now(run, op, blind);
-        execute(run, op, blind ? KEYREF_BLIND : 0);
+        store_op_read(run->store, op, blind);
+        store_op_execute(run->store, op, blind ? KEYREF_BLIND : 0);
         (*next)++;
     }
 }
@@ -734,7 +595,8 @@ static void check_all_keys(struct run *run)
 {
     for (uint32_t db = 0; db < MODEL_DBS; db++) {
         for (uint32_t key = 0; key < MODEL_KEYS; key++) {
-            struct reader reader = {.run = run, .active = true, .db = db, .key = key};
+            struct reader reader;
+            init_reader(run, &reader, db, key, OP_COPY);
             reader.wait.ready = nothing_to_do;
             for (uint32_t tries = 0; !reader.has_read; tries++) {
                 assert_true(tries < 100);
@@ -778,6 +640,7 @@ static void init_run(struct run *run, uint64_t seed)
         .flush_odds = below(run, 2) == 0 ? 15 : 300,
         .mostly_large = below(run, 2) == 0,
         .mostly_expires = below(run, 2) == 0,
+        .mostly_sets = below(run, 2) == 0,
     };
     run->cold_odds = 1 + below(run, 8) * 4;
     store_model_init(&run->model);
@@ -787,6 +650,11 @@ static void init_run(struct run *run, uint64_t seed)
         .dir = run->dir,
         .db_count = MODEL_DBS,
         .large_object_bytes = below(run, 2) == 0 ? 300 : 6000,
+        .large_collection_bytes = below(run, 2) == 0 ? 300 : 3000,
+        .set_intset_entries = 20,
+        .set_listpack_entries = 20,
+        .set_listpack_value = 64,
+        .whole_load_bytes = 64 << 20,
         .fsync = JOURNAL_FSYNC_NO,
         .segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
         .flush_interval_ms = below(run, 2) == 0 ? 200 : 2000,
@@ -796,7 +664,7 @@ static void init_run(struct run *run, uint64_t seed)
         .write_buffer_bytes = 4 << 20,
         .compaction_threads = 1,
         .loader_threads = 3,
-        .hot_bytes_max = below(run, 2) == 0 ? 3 * 1024 * 1024 : (size_t)1 << 30,
+        .hot_bytes_max = (const size_t[]){65536, 3 << 20, 1 << 30}[below(run, 3)],
         .policy = (enum evict_policy)below(run, 4),
         .volatile_first = below(run, 2) == 0,
         .samples = 5,
