@@ -12,6 +12,7 @@
 #include "server/exec_nested.h"
 #include "server/notify.h"
 #include "server/services.h"
+#include "storage/types/hash.h"
 #include "storage/types/set.h"
 #include "storage/types/string.h"
 #include "storage/types/zset.h"
@@ -204,6 +205,17 @@ static void want(struct sort *s, struct bytes pattern, struct bytes element, str
     call_want(c, &request);
 }
 
+static bool look_up_field(const struct sort *s, const struct object *o, struct bytes field,
+                          struct buf *out)
+{
+    struct hash_value value;
+    if (o == NULL || o->type != OBJECT_HASH || !hash_get(o, field, &value) ||
+        (value.expire_at_ms != OBJECT_NO_EXPIRE && value.expire_at_ms <= s->c->now_ms))
+        return false;
+    buf_append_bytes(out, value.value);
+    return true;
+}
+
 /* Appends what a pattern gives for an element; false: nothing. */
 static bool look_up(struct sort *s, struct bytes pattern, struct bytes element,
                     struct target *target, struct buf *out)
@@ -214,7 +226,9 @@ static bool look_up(struct sort *s, struct bytes pattern, struct bytes element,
     if (target->itself || target->none)
         return target->itself;
     const struct object *o = call_find_undeclared(s->c, buf_bytes(&target->key), false);
-    if (o == NULL || target->field.data != NULL || o->type != OBJECT_STRING)
+    if (target->field.data != NULL)
+        return look_up_field(s, o, target->field, out);
+    if (o == NULL || o->type != OBJECT_STRING)
         return false;
     string_append_to(o, out);
     return true;

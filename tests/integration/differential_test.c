@@ -34,7 +34,7 @@ enum { ORDERED = 0, UNORDERED = 1, PAIRS = 2 /* flattened, in any order */ };
  *   %b score bound  %x lex bound  %d new stream id  %e stream id  %g group  %c consumer  %t far
  * time */
 struct row {
-    char type; /* of its keys: v, l, h, s, z, y (scores of 0), x; g: any but y */
+    char type; /* of its keys: v, l, h, s, z, y (scores of 0), p (points), x; g: any but y and p */
     uint8_t compare;
     const char *text;
 };
@@ -42,6 +42,16 @@ struct row {
 static const struct row rows[] = {
     {'v', ORDERED, "SET %k %v"},
     {'v', ORDERED, "SET %k %i"},
+    {'v', ORDERED, "SET %k %v XX GET KEEPTTL"},
+    {'v', ORDERED, "SET %k %v PXAT %t"},
+    {'v', ORDERED, "GETEX %k PXAT %t"},
+    {'v', ORDERED, "MSETNX %k %v %k %i"},
+    {'v', ORDERED, "BITPOS %k 1"},
+    {'v', ORDERED, "BITOP AND %k %k %k"},
+    {'v', ORDERED, "BITOP NOT %k %k"},
+    {'v', ORDERED, "SUBSTR %k %i %i"},
+    {'v', ORDERED,
+     "EVAL return{redis.call('set',KEYS[1],ARGV[1]),redis.pcall('incr',KEYS[2])} 2 %k %k %i"},
     {'v', ORDERED, "SETNX %k %v"},
     {'v', ORDERED, "GET %k"},
     {'v', ORDERED, "GETDEL %k"},
@@ -82,6 +92,12 @@ static const struct row rows[] = {
     {'l', ORDERED, "LPOS %k %m COUNT 0"},
     {'l', ORDERED, "LMOVE %k %k LEFT RIGHT"},
     {'l', ORDERED, "LMPOP 2 %k %k RIGHT COUNT 2"},
+    {'l', ORDERED, "RPOPLPUSH %k %k"},
+    {'l', ORDERED, "BLMOVE %k %k LEFT RIGHT 0.001"},
+    {'l', ORDERED, "SORT %k ALPHA DESC GET # GET h*->m1 STORE %k"},
+    {'l', ORDERED, "SORT %k"},
+    {'l', ORDERED,
+     "EVAL return{redis.pcall('rpush',KEYS[1],ARGV[1]),redis.pcall('llen',KEYS[2])} 2 %k %k %m"},
     {'l', ORDERED, "SORT %k ALPHA LIMIT 0 5"},
     {'h', ORDERED, "HSET %k %m %v"},
     {'h', ORDERED, "HSET %k %m %i %m %m"},
@@ -97,6 +113,7 @@ static const struct row rows[] = {
     {'h', ORDERED, "HINCRBYFLOAT %k %m %f"},
     {'h', PAIRS, "HGETALL %k"},
     {'h', UNORDERED, "HKEYS %k"},
+    {'h', UNORDERED, "HRANDFIELD %k 1000"},
     {'h', UNORDERED, "HVALS %k"},
     {'s', ORDERED, "SADD %k %m %m %m"},
     {'s', ORDERED, "SADD %k %i %i %i"},
@@ -114,6 +131,9 @@ static const struct row rows[] = {
     {'s', ORDERED, "SDIFFSTORE %k %k %k"},
     {'s', ORDERED, "SINTERCARD 2 %k %k"},
     {'s', UNORDERED, "SPOP %k 1000"},
+    {'s', UNORDERED, "SRANDMEMBER %k 1000"},
+    {'s', ORDERED, "SORT %k ALPHA"},
+    {'s', UNORDERED, "SDIFF %k %k %k"},
     {'z', ORDERED, "ZADD %k %i %m"},
     {'z', ORDERED, "ZADD %k %f %m %i %m %i %m"},
     {'z', ORDERED, "ZADD %k XX GT CH %i %m"},
@@ -147,6 +167,19 @@ static const struct row rows[] = {
     {'z', ORDERED, "ZDIFF 2 %k %k WITHSCORES"},
     {'z', ORDERED, "ZRANGESTORE %k %k 0 4"},
     {'z', ORDERED, "ZMPOP 2 %k %k MIN COUNT 2"},
+    {'z', UNORDERED, "ZRANDMEMBER %k 1000"},
+    {'z', ORDERED, "BZMPOP 0.001 2 %k %k MAX"},
+    {'z', ORDERED, "ZUNION 2 %k %k WITHSCORES"},
+    {'z', ORDERED, "ZINTERCARD 2 %k %k LIMIT 3"},
+    {'z', ORDERED, "ZADD %k LT INCR %f %m"},
+    {'p', ORDERED, "GEOADD %k %f %f %m %f %f %m"},
+    {'p', ORDERED, "ZRANGE %k 0 -1 WITHSCORES"},
+    {'p', ORDERED, "ZREM %k %m %m"},
+    {'p', ORDERED, "GEODIST %k %m %m km"},
+    {'p', ORDERED, "GEOHASH %k %m %m"},
+    {'p', ORDERED, "GEOPOS %k %m %m"},
+    {'p', UNORDERED, "GEOSEARCH %k FROMLONLAT 1 1 BYBOX 900 900 km"},
+    {'p', ORDERED, "GEOSEARCHSTORE %k %k FROMMEMBER %m BYRADIUS 700 km"},
     {'x', ORDERED, "XADD %k %d %m %v"},
     {'x', ORDERED, "XADD %k %d a %m b %i"},
     {'x', ORDERED, "XADD %k MAXLEN 20 %d a %m"},
@@ -166,6 +199,9 @@ static const struct row rows[] = {
     {'x', ORDERED, "XPENDING %k %g"},
     {'x', ORDERED, "XCLAIM %k %g %c 0 %e %e JUSTID"},
     {'x', ORDERED, "XAUTOCLAIM %k %g %c 0 %e COUNT 3"},
+    {'x', ORDERED, "XADD %k NOMKSTREAM MINID ~ %e %d a %v"},
+    {'x', ORDERED, "XGROUP SETID %k %g %e"},
+    {'x', ORDERED, "XREADGROUP GROUP %g %c NOACK STREAMS %k >"},
     {'g', ORDERED, "DEL %k"},
     {'g', ORDERED, "UNLINK %k %k"},
     {'g', ORDERED, "EXISTS %k %k"},
@@ -176,6 +212,9 @@ static const struct row rows[] = {
     {'g', ORDERED, "PEXPIREAT %k %t"},
     {'g', ORDERED, "PEXPIRETIME %k"},
     {'g', ORDERED, "PERSIST %k"},
+    {'g', ORDERED, "PEXPIREAT %k 1"},
+    {'g', ORDERED, "TOUCH %k %k"},
+    {'g', ORDERED, "EXPIREAT %k 4000000000 GT"},
     {'g', ORDERED, "DBSIZE"},
     {'g', UNORDERED, "KEYS *"},
 };
@@ -185,6 +224,7 @@ struct run {
     uint64_t random;
     uint64_t seed;
     uint64_t next_id;
+    bool in_multi;
     bool known[ROW_COUNT];
     struct server_fixture *ours, *theirs;
     struct resp_client *our_client, *their_client;
@@ -233,7 +273,7 @@ static void expand(struct run *run, char letter, char type, char *out)
     unsigned long long n;
     switch (letter) {
     case 'k':
-        if (type == 'g' || (type != 'y' && pick(run, 12) == 0))
+        if (type == 'g' || (type != 'y' && type != 'p' && pick(run, 12) == 0))
             type = types[pick(run, sizeof(types) - 1)];
         (void)snprintf(out, TEXT_BYTES_MAX, "%c%llu", type, (unsigned long long)pick(run, KEYS));
         break;
@@ -388,12 +428,32 @@ static const struct row *pick_row(struct run *run)
     }
 }
 
+/* One in a few requests stands in a transaction, which ends with its batch. */
+static const struct row *next_row(struct run *run, bool last)
+{
+    static const struct row multi = {'g', ORDERED, "MULTI"};
+    static const struct row exec = {'g', ORDERED, "EXEC"};
+    if (run->in_multi && (last || pick(run, 6) == 0)) {
+        run->in_multi = false;
+        return &exec;
+    }
+    if (!run->in_multi && !last && pick(run, 40) == 0) {
+        run->in_multi = true;
+        return &multi;
+    }
+    for (;;) {
+        const struct row *row = pick_row(run);
+        if (row->compare == ORDERED || !run->in_multi)
+            return row;
+    }
+}
+
 static void run_batch(struct run *run)
 {
     struct buf all = {0};
     struct err err;
     for (size_t i = 0; i < BATCH; i++) {
-        run->sent[i] = pick_row(run);
+        run->sent[i] = next_row(run, i == BATCH - 1);
         make_request(run, run->sent[i], &run->requests[i]);
         buf_append_bytes(&all, buf_bytes(&run->requests[i]));
     }
@@ -408,7 +468,7 @@ static void run_batch(struct run *run)
 /* Names the keys that differ. */
 static void show_different_keys(struct run *run)
 {
-    static const char types[] = "vlhszyx";
+    static const char types[] = "vlhszypx";
     for (size_t t = 0; t < sizeof(types) - 1; t++) {
         for (int n = 0; n < KEYS; n++) {
             static const char *const lines[] = {"DEBUG DIGEST-VALUE", "TYPE", "PEXPIRETIME"};
