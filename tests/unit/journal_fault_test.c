@@ -403,7 +403,8 @@ static void a_segment_that_cannot_be_deleted_is_tried_again(void **state)
     env_fault_set_plan(fixture->fault, NULL);
     journal_release(fixture->journal, 10001);
     WAIT_UNTIL((journal_read_stats(fixture->journal, &stats), stats.first_offset > 0));
-    WAIT_UNTIL(journal_fixture_segments(fixture, 0, NULL) == stats.segment_count);
+    WAIT_UNTIL((journal_read_stats(fixture->journal, &stats),
+                journal_fixture_segments(fixture, 0, NULL) == stats.segment_count));
 }
 
 static void closing_a_failed_journal_says_what_is_lost(void **state)
