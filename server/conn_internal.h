@@ -119,6 +119,7 @@ struct conn {
     size_t open_bytes;   /* bytes that wait for open_offset */
     uint64_t sealed_offset;
     uint64_t open_offset;
+    uint64_t released_round; /* conns->release_round when its last reply was released */
 
     struct conn_link flush;   /* in conns->flush: output may have to be sent */
     struct conn_link ready;   /* in conns->ready: unread requests may be run */
@@ -160,7 +161,11 @@ struct conns {
     size_t blocked;
     size_t suspended;
     uint64_t next_id;
-    uint64_t durable_seen; /* exec_gate's `durable` when `gated` was last looked through */
+    uint64_t durable_seen;  /* exec_gate's `durable` when `gated` was last looked through */
+    uint64_t release_round; /* counts these looks */
+    size_t released;        /* connections that no longer waited after the last one */
+    size_t away;            /* of them, those that have not had another reply made since */
+    bool gathered;          /* exec was told that they are back */
 
     struct conn **by_id; /* owned; open addressing by id, a power of two of places */
     size_t by_id_capacity;
@@ -229,6 +234,10 @@ void conn_forget_held(struct conn *conn);
 void conn_write(struct conn *conn, const struct exec_gate *gate);
 /* Lets go what waited for the journal. */
 void conn_open_gates(struct conns *conns, const struct exec_gate *gate);
+/* The connection has made a reply since it was released, or ends. */
+void conn_note_back(struct conn *conn);
+/* Tells exec once when nearly all that were released are back. */
+void conns_tell_gathered(struct conns *conns);
 
 /* conn_info.c */
 void conn_set_peer(struct conn *conn, const struct sockaddr *peer);

@@ -9,6 +9,10 @@
  * newest bytes; when the sealed part is released, the open part is sealed. A reply thus waits for
  * at most one more group than it must, and a connection costs the same however many it has sent.
  *
+ * Clients whose replies one sync has released mostly come back with the next request at once. Of
+ * those it is counted how many are still away; when nearly all are back, exec is told that a sync
+ * need not wait for more (journal_gathered).
+ *
  * While the journal is failed only connections wait that have made writes which are not durable, or
  * were sent messages of such writes (struct exec_gate). */
 #include "server/conn_internal.h"
@@ -25,6 +29,7 @@
 #include <sys/uio.h>
 
 #define WRITE_RANGES_MAX 64
+#define STRAGGLERS_OF    8 /* one in so many connections is not waited for */
 
 /* Sorts the bytes that came since the last time behind the right mark. */
 static void mark_new_bytes(struct conn *conn, uint64_t offset)
@@ -33,6 +38,7 @@ static void mark_new_bytes(struct conn *conn, uint64_t offset)
     size_t fresh = output_bytes(&conn->output) - known;
     if (fresh == 0)
         return;
+    conn_note_back(conn);
     if (offset == 0 && conn->sealed_bytes == 0) {
         conn->sendable += fresh;
     } else if (conn->sealed_bytes == 0) {
@@ -68,10 +74,13 @@ static bool reads_on(const struct conn *conn, const struct exec_gate *gate)
 
 void conn_open_gates(struct conns *conns, const struct exec_gate *gate)
 {
-    if (conn_list_is_empty(&conns->gated) ||
-        (gate->durable == conns->durable_seen && !gate->failed))
+    if (gate->durable == conns->durable_seen && !gate->failed)
         return;
     conns->durable_seen = gate->durable;
+    conns->release_round++;
+    conns->released = 0;
+    conns->away = 0;
+    conns->gathered = false;
     struct conn_link *next;
     for (struct conn_link *link = conns->gated.next; link != &conns->gated; link = next) {
         next = link->next;
@@ -79,7 +88,28 @@ void conn_open_gates(struct conns *conns, const struct exec_gate *gate)
         open_gate(conn, reads_on(conn, gate) ? UINT64_MAX : gate->durable);
         if (conn->sendable != 0)
             conn_list_add(&conns->flush, &conn->flush);
+        if (conn->sealed_bytes == 0) {
+            conn->released_round = conns->release_round;
+            conns->released++;
+            conns->away++;
+        }
     }
+}
+
+void conn_note_back(struct conn *conn)
+{
+    if (conn->released_round != conn->conns->release_round)
+        return;
+    conn->released_round = 0;
+    conn->conns->away--;
+}
+
+void conns_tell_gathered(struct conns *conns)
+{
+    if (conns->gathered || conns->away > conns->released / STRAGGLERS_OF)
+        return;
+    conns->gathered = true;
+    exec_gathered(conns->exec, conns->durable_seen);
 }
 
 /* The ranges to send next; returns how many, and their sum in `*len_out`. */

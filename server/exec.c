@@ -736,6 +736,16 @@ struct exec_gate exec_gate(const struct exec *exec)
                               .failed = journal_failed(exec->journal, NULL)};
 }
 
+void exec_gathered(struct exec *exec, uint64_t durable)
+{
+    journal_gathered(exec->journal, durable);
+}
+
+bool exec_is_gathering(const struct exec *exec)
+{
+    return journal_is_gathering(exec->journal);
+}
+
 void exec_read_stats(const struct exec *exec, struct exec_stats *out)
 {
     const struct blocking_stats *blocking = blocking_stats(exec->blocking);

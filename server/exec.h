@@ -118,5 +118,10 @@ struct exec_gate {
 };
 /* Ask after exec_tick_end. */
 struct exec_gate exec_gate(const struct exec *exec);
+/* Those whose replies waited for the journal to be durable up to `durable` have come back with what
+ * they want next. Not after any change since exec_tick_end. */
+void exec_gathered(struct exec *exec, uint64_t durable);
+/* Whether the journal waits for that. */
+bool exec_is_gathering(const struct exec *exec);
 
 #endif

@@ -262,6 +262,8 @@ static void write_journal(const struct services *services, struct buf *out)
     info_u64(out, "journal_written_bytes", journal.written_bytes);
     info_u64(out, "journal_writes", journal.write_count);
     info_u64(out, "journal_syncs", journal.sync_count);
+    info_u64(out, "journal_syncs_gathered", journal.gather_count);
+    info_u64(out, "journal_syncs_gathered_in_vain", journal.gather_misses);
     info_u64(out, "journal_sync_last_usec", journal.sync_us_last);
     info_u64(out, "journal_sync_max_usec", journal.sync_us_max);
     info_text(out, "journal_status", journal.failed ? "err" : "ok");

@@ -188,8 +188,21 @@ void journal_submit(struct journal *journal)
     journal->submitted_main = end;
     stage->limit = stage->cursor;
     atomic_store_explicit(&journal->submitted, end, memory_order_seq_cst);
-    if (atomic_load_explicit(&journal->idle, memory_order_seq_cst) && journal_wake(journal))
+    if (atomic_load_explicit(&journal->idle, memory_order_seq_cst) &&
+        !atomic_load_explicit(&journal->gathering, memory_order_seq_cst) && journal_wake(journal))
         journal->wake_count++;
+}
+
+void journal_gathered(struct journal *journal, uint64_t durable)
+{
+    atomic_store(&journal->gathered, durable);
+    if (journal_is_gathering(journal))
+        (void)journal_wake(journal);
+}
+
+bool journal_is_gathering(const struct journal *journal)
+{
+    return atomic_load(&journal->idle) && atomic_load(&journal->gathering);
 }
 
 uint64_t journal_mark(struct journal *journal)
@@ -334,6 +347,8 @@ void journal_read_stats(struct journal *journal, struct journal_stats *out)
         .sync_us_max = relaxed(&journal->sync_us_max),
         .sync_us_total = relaxed(&journal->sync_us_total),
         .wake_count = journal->wake_count,
+        .gather_count = relaxed(&journal->gather_count),
+        .gather_misses = relaxed(&journal->gather_misses),
         .failure_count = relaxed(&journal->failure_count),
         .recovery_count = relaxed(&journal->recovery_count),
         .failed = atomic_load(&journal->failed),
@@ -415,6 +430,7 @@ static enum status open_files(struct journal *journal, const struct journal_opti
     st = fresh || scan.loss_accepted ? start_segment(journal, end, err)
                                      : continue_segment(journal, &scan, err);
     journal->file_pos_durable = journal->file_pos;
+    journal->file_bytes_all = journal->file_pos;
     journal->claimed = end;
     journal->closed_mark = scan.clean;
     journal->trim_due = true;
@@ -459,6 +475,7 @@ static struct journal *create(const struct journal_options *options)
     journal->log = options->log;
     journal->log_arg = options->log_arg;
     journal->fd = -1;
+    journal->gather_pauses = 1;
     atomic_init(&journal->fsync, (int)options->fsync);
     atomic_init(&journal->retain_bytes, options->retain_bytes);
     init_locks(journal);

@@ -174,6 +174,15 @@ void journal_submit(struct journal *journal);
 /* Submits, and returns the end, which then is a block boundary. */
 uint64_t journal_mark(struct journal *journal);
 
+/* Under `always` the thread *gathers*: it puts a sync off for some time, for the writers that the
+ * last one has let go mostly come back with their next writes at once. Then one sync serves all of
+ * them; else two groups take turns, each waiting for the other's. This says that those who waited
+ * for the stream to be durable up to `durable` have submitted what they want next. If nobody says
+ * so in time, the next syncs are not put off. Cheap. Main thread. */
+void journal_gathered(struct journal *journal, uint64_t durable);
+/* Whether it gathers now: nothing becomes durable before journal_gathered, or its time is over. */
+bool journal_is_gathering(const struct journal *journal);
+
 /* ---- Progress: any thread ---- */
 
 /* Makes everything up to `offset` (at most what was submitted) durable soon, whatever the policy.
@@ -219,6 +228,8 @@ struct journal_stats {
     uint64_t sync_us_max;
     uint64_t sync_us_total;
     uint64_t wake_count;     /* how often a submit had to wake the thread */
+    uint64_t gather_count;   /* syncs that were put off for more writers to come back */
+    uint64_t gather_misses;  /* of them, those for which they did not come back in time */
     uint64_t failure_count;  /* how often the failed state began */
     uint64_t recovery_count; /* and ended */
     bool failed;

@@ -13,7 +13,8 @@
  * looks again; nobody wakes it. When there was nothing to do for a while (at once under `always`),
  * it goes *idle*: it waits on a condition, and whoever brings work wakes it. `idle` and the words
  * that bring work are sequentially consistent: either the bringer sees `idle`, or the thread,
- * which looks again after setting it, sees the work.
+ * which looks again after setting it, sees the work. While it *gathers* (see journal_gathered) it
+ * is idle, too, but blocks are not work, and it waits no longer than a sync takes.
  *
  *     RUNNING --write or sync failed: fail()--> FAILED
  *     FAILED --all that is not durable is in a new segment: recover_from_failure()--> RUNNING
@@ -230,13 +231,15 @@ struct journal {
     uint8_t pad_submit[JOURNAL_CACHE_LINE_BYTES];
     /* Written by the main thread, read by the journal thread. */
     _Atomic uint64_t submitted;
+    _Atomic uint64_t gathered; /* see journal_gathered */
 
     uint8_t pad_thread[JOURNAL_CACHE_LINE_BYTES];
     /* Written by the journal thread, read by all. */
     _Atomic uint64_t written;
     _Atomic uint64_t durable;
     atomic_bool failed;
-    atomic_bool idle; /* cleared by whoever wakes the thread */
+    atomic_bool idle;      /* cleared by whoever wakes the thread */
+    atomic_bool gathering; /* while idle: more submitted blocks are no reason to wake it */
 
     uint8_t pad_shared[JOURNAL_CACHE_LINE_BYTES];
     /* Written by any thread. */
@@ -260,6 +263,8 @@ struct journal {
     _Atomic uint64_t sync_us_last;
     _Atomic uint64_t sync_us_max;
     _Atomic uint64_t sync_us_total;
+    _Atomic uint64_t gather_count;
+    _Atomic uint64_t gather_misses;
     _Atomic uint64_t failure_count;
     _Atomic uint64_t recovery_count;
     _Atomic uint64_t file_bytes; /* of the last segment */
@@ -269,6 +274,7 @@ struct journal {
     char path[ENV_PATH_BYTES_MAX];
     uint64_t segment_start;
     uint64_t file_pos;         /* size of its good part */
+    uint64_t file_bytes_all;   /* and of the zeros behind it, see zero_ahead() */
     uint64_t file_pos_durable; /* the same up to `durable` */
     struct block_cursor write_at;
     struct block_cursor durable_at;
@@ -277,10 +283,14 @@ struct journal {
     int64_t complain_at_us;    /* no log line about a failed attempt before */
     uint64_t claimed;          /* the file says that the stream was durable up to here */
     unsigned quiet_rounds;
-    bool sync_failed;  /* the file must not be synced again */
-    bool sync_dir_due; /* the file's name is not durable */
-    bool closed_mark;  /* the last block in the file has JOURNAL_BLOCK_CLOSED */
-    bool trim_due;     /* segments may have become deletable */
+    int64_t sync_us_usual;  /* a moving average */
+    int64_t synced_at_us;   /* when the last sync ended */
+    unsigned gather_pause;  /* so many syncs are not to be put off */
+    unsigned gather_pauses; /* how many that will be after the next miss */
+    bool sync_failed;       /* the file must not be synced again */
+    bool sync_dir_due;      /* the file's name is not durable */
+    bool closed_mark;       /* the last block in the file has JOURNAL_BLOCK_CLOSED */
+    bool trim_due;          /* segments may have become deletable */
 
     pthread_t syncer;
     pthread_mutex_t syncer_lock;

@@ -170,7 +170,8 @@ static enum status read_block(struct journal_reader *reader, uint64_t written,
 {
     struct segment_file *file = &reader->file;
     if (reader->written != written) {
-        enum status st = env_file_size(file->env, file->fd, file->path, &file->size, err);
+        /* Not only the size is new: blocks take the place of zeros that may be buffered. */
+        enum status st = segment_file_refresh(file, err);
         if (st != ST_OK)
             return st;
         reader->written = written;

@@ -333,7 +333,27 @@ static void note_damage(struct damage *damage, size_t index, uint64_t offset,
     *damage = (struct damage){.found = true, .index = index, .offset = offset, .reason = *reason};
 }
 
-/* Decides what the bad end of the last segment is, and cuts it off if it is torn. */
+/* Whether the file holds nothing but zeros from `from` on: room that was made for blocks. */
+static enum status is_blank(struct segment_file *file, uint64_t from, bool *blank_out,
+                            struct err *err)
+{
+    *blank_out = true;
+    while (*blank_out && from < file->size) {
+        struct bytes window;
+        enum status st = segment_file_peek(file, from, SEARCH_WINDOW_BYTES, &window, err);
+        if (st != ST_OK)
+            return st;
+        if (window.len == 0)
+            break;
+        for (size_t i = 0; i < window.len && *blank_out; i++)
+            *blank_out = window.data[i] == 0;
+        from += window.len;
+    }
+    return ST_OK;
+}
+
+/* Decides what the bad end of the last segment is, and cuts it off if it is torn or was never
+ * written to. */
 static enum status judge_tail(const struct journal_scan_options *options, struct segment_file *file,
                               const struct walk *walk, struct journal_scan *out,
                               struct damage *damage, struct err *err)
@@ -351,13 +371,18 @@ static enum status judge_tail(const struct journal_scan_options *options, struct
     }
     if (st != ST_NOT_FOUND)
         return st;
-    out->tail_cut_bytes = file->size - walk->pos;
+    bool blank = false;
+    st = is_blank(file, walk->pos, &blank, err);
+    if (st != ST_OK)
+        return st;
+    out->tail_cut_bytes = blank ? 0 : file->size - walk->pos;
     if (!options->repair)
         return ST_OK;
-    say(options, LOG_WARNING,
-        "Journal: cutting off %" PRIu64 " bytes of an unfinished write, the stream ends at offset "
-        "%" PRIu64 ". %s",
-        out->tail_cut_bytes, walk->offset, walk->reason.message);
+    if (!blank)
+        say(options, LOG_WARNING,
+            "Journal: cutting off %" PRIu64 " bytes of an unfinished write, the stream ends at "
+            "offset %" PRIu64 ". %s",
+            out->tail_cut_bytes, walk->offset, walk->reason.message);
     st = env_truncate(file->env, file->fd, file->path, walk->pos, err);
     return st == ST_OK ? env_sync(file->env, file->fd, file->path, err) : st;
 }
@@ -373,7 +398,7 @@ static enum status scan_last(const struct journal_scan_options *options, struct 
         return st;
     out->end_offset = walk->offset;
     out->tail_file_bytes = walk->pos;
-    out->clean = !walk->bad && walk->last_closed;
+    out->clean = out->tail_cut_bytes == 0 && walk->last_closed;
     if (!walk->has_last && out->list.count > 1)
         return db_behind_segment(options, &out->list.items[out->list.count - 2], &out->db, err);
     return db_behind(file, walk, &out->db, err);

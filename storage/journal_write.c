@@ -31,6 +31,12 @@
 #define QUIET_ROUNDS_MAX     4
 #define SYNC_INTERVAL_US     1000000
 #define COMPLAIN_INTERVAL_US 60000000
+#define ZERO_PART_BYTES      ((uint64_t)16 << 10)
+#define ZERO_AHEAD_BYTES     ((uint64_t)512 << 10)
+#define SYNC_AVERAGE_OF      8
+#define GATHER_SYNCS_MAX     4 /* wait so many times as long as a sync takes */
+#define GATHER_US_MAX        5000
+#define GATHER_PAUSES_MAX    256
 
 static void call_notify(struct journal *journal)
 {
@@ -169,6 +175,8 @@ static enum status take_result(struct journal *journal, int *next_fd_out, struct
         atomic_store_explicit(&journal->sync_us_last, us, memory_order_relaxed);
         if (us > atomic_load_explicit(&journal->sync_us_max, memory_order_relaxed))
             atomic_store_explicit(&journal->sync_us_max, us, memory_order_relaxed);
+        journal->sync_us_usual += ((int64_t)us - journal->sync_us_usual) / SYNC_AVERAGE_OF;
+        journal->synced_at_us = env_now_mono_us(journal->env);
         note_durable(journal, job->upto, job->file_pos);
     }
     journal_syncer_reset(journal);
@@ -242,6 +250,7 @@ static void use_segment(struct journal *journal, uint64_t start, int fd, uint64_
     journal->fd = fd;
     journal->segment_start = start;
     journal->file_pos = file_pos;
+    journal->file_bytes_all = file_pos;
     journal->file_pos_durable = JOURNAL_SEGMENT_HEADER_BYTES;
     journal->claimed = start;
     journal->sync_failed = false;
@@ -373,6 +382,40 @@ static void begin_sync(struct journal *journal, bool make_next)
     finish_sync(journal);
 }
 
+/* Under `always`, writes zeros behind the good part of the file when `bytes` more do not fit into
+ * what is there. A block that takes the place of zeros changes nothing about the file, so that its
+ * sync writes the block and waits for nothing else: on ext4 0.3 ms instead of 0.6 to 0.7, for the
+ * file system's own journal, and the thread that writes that, are not needed. The zeros' own sync
+ * is shared with the next block's. That they cannot be written is no failure of the journal. */
+static enum status zero_ahead(struct journal *journal, uint64_t bytes, struct err *err)
+{
+    static const uint8_t zeros[ZERO_PART_BYTES];
+    uint64_t from = journal->file_bytes_all;
+    uint64_t to = from + ZERO_AHEAD_BYTES;
+    if (to > journal->segment_bytes)
+        to = journal->segment_bytes;
+    if (!is_always(journal) || journal->file_pos + bytes <= from || to <= from)
+        return ST_OK;
+    struct iovec parts[ZERO_AHEAD_BYTES / ZERO_PART_BYTES];
+    int count = 0;
+    for (uint64_t at = from; at < to; at += parts[count++].iov_len) {
+        union {
+            const uint8_t *constant;
+            void *base; /* struct iovec knows no const */
+        } cast = {.constant = zeros};
+        uint64_t len = to - at < ZERO_PART_BYTES ? to - at : ZERO_PART_BYTES;
+        parts[count] = (struct iovec){.iov_base = cast.base, .iov_len = (size_t)len};
+    }
+    enum status st = env_seek(journal->env, journal->fd, journal->path, from, err);
+    if (st != ST_OK)
+        return st;
+    /* Once only: the next attempt is made behind this one. */
+    journal->file_bytes_all = to;
+    if (env_writev_all(journal->env, journal->fd, journal->path, parts, count, NULL) == ST_OK)
+        journal_count(&journal->written_bytes, to - from);
+    return env_seek(journal->env, journal->fd, journal->path, journal->file_pos, err);
+}
+
 static void write_batch(struct journal *journal, uint64_t target)
 {
     struct err err;
@@ -384,7 +427,10 @@ static void write_batch(struct journal *journal, uint64_t target)
                         : BATCH_BYTES_MAX; /* while the next segment is being made */
     uint64_t bytes_max = room < BATCH_BYTES_MAX ? room : BATCH_BYTES_MAX;
     journal->closed_mark = false;
-    if (journal_put_blocks(journal, &at, target, bytes_max, &sink, &err) != ST_OK) {
+    enum status st = zero_ahead(journal, target - at.offset, &err);
+    if (st == ST_OK)
+        st = journal_put_blocks(journal, &at, target, bytes_max, &sink, &err);
+    if (st != ST_OK) {
         fail(journal, &err);
         return;
     }
@@ -392,6 +438,8 @@ static void write_batch(struct journal *journal, uint64_t target)
         journal->unsynced_since_us = env_now_mono_us(journal->env);
     journal->write_at = at;
     journal->file_pos += sink.bytes;
+    if (journal->file_bytes_all < journal->file_pos)
+        journal->file_bytes_all = journal->file_pos;
     journal->claimed = sink.claimed;
     note_written(journal);
 }
@@ -523,6 +571,14 @@ static bool has_work(struct journal *journal)
            journal_syncer_is_idle(journal);
 }
 
+/* Whether the next sync need not be put off any more. */
+static bool has_gathered(struct journal *journal)
+{
+    return atomic_load(&journal->gathered) >= durable_offset(journal) ||
+           atomic_load(&journal->sync_target) > durable_offset(journal) ||
+           atomic_load(&journal->stopping) || atomic_load(&journal->poked);
+}
+
 /* Microseconds until something is due without anybody bringing it; -1: nothing. When a job ends,
  * the sync thread brings that. */
 static int64_t next_due_us(struct journal *journal)
@@ -549,15 +605,18 @@ static struct timespec deadline_in(int64_t us)
     return at;
 }
 
-static void wait_idle(struct journal *journal)
+/* Waits until somebody has woken the thread, `left_us` (-1: any time) have passed, or there is
+ * something to do. While gathering, blocks are nothing to do. */
+static void wait_idle(struct journal *journal, int64_t left_us, bool gathering)
 {
-    int64_t left = next_due_us(journal);
-    struct timespec deadline = deadline_in(left > 0 ? left : 0);
+    struct timespec deadline = deadline_in(left_us > 0 ? left_us : 0);
     int timed_out = 0;
     (void)pthread_mutex_lock(&journal->wake_lock);
+    atomic_store(&journal->gathering, gathering);
     atomic_store(&journal->idle, true);
-    while (atomic_load(&journal->idle) && !has_work(journal) && timed_out == 0) {
-        if (left < 0)
+    while (atomic_load(&journal->idle) && timed_out == 0 &&
+           !(gathering ? has_gathered(journal) : has_work(journal))) {
+        if (left_us < 0)
             (void)pthread_cond_wait(&journal->wake, &journal->wake_lock);
         else
             timed_out = pthread_cond_timedwait(&journal->wake, &journal->wake_lock, &deadline);
@@ -566,11 +625,40 @@ static void wait_idle(struct journal *journal)
     (void)pthread_mutex_unlock(&journal->wake_lock);
 }
 
+/* Puts the next sync off until those are back that the last one has let go. When they do not come
+ * back in time, it is not tried again for some syncs: for twice as many after each miss, for half
+ * as many after a success. */
+static void gather(struct journal *journal)
+{
+    if (journal->gather_pause > 0) {
+        journal->gather_pause--;
+        return;
+    }
+    int64_t limit = journal->sync_us_usual * GATHER_SYNCS_MAX;
+    if (limit > GATHER_US_MAX)
+        limit = GATHER_US_MAX;
+    int64_t left = journal->synced_at_us + limit - env_now_mono_us(journal->env);
+    if (left > 0)
+        wait_idle(journal, left, true);
+    journal_count(&journal->gather_count, 1);
+    if (has_gathered(journal)) {
+        journal->gather_pauses -= journal->gather_pauses / 2;
+        return;
+    }
+    journal_count(&journal->gather_misses, 1);
+    journal->gather_pause = journal->gather_pauses;
+    if (journal->gather_pauses < GATHER_PAUSES_MAX)
+        journal->gather_pauses *= 2;
+}
+
 static void rest(struct journal *journal, bool worked)
 {
     bool always = is_always(journal);
-    if (always && worked)
+    if (always && worked) {
+        if (!is_failed(journal))
+            gather(journal);
         return;
+    }
     if (!always && !is_failed(journal)) {
         journal->quiet_rounds = worked ? 0 : journal->quiet_rounds + 1;
         if (journal->quiet_rounds <= QUIET_ROUNDS_MAX) {
@@ -579,7 +667,7 @@ static void rest(struct journal *journal, bool worked)
         }
         shed_chunks(journal);
     }
-    wait_idle(journal);
+    wait_idle(journal, next_due_us(journal), false);
 }
 
 /* ---- The thread ---- */
@@ -600,6 +688,9 @@ static void write_closing_mark(struct journal *journal)
     journal_block_header_encode(&block, header);
     enum status st =
         env_write_all(journal->env, journal->fd, journal->path, header, sizeof(header), &err);
+    if (st == ST_OK && journal->file_bytes_all > journal->file_pos)
+        st = env_truncate(journal->env, journal->fd, journal->path,
+                          journal->file_pos + sizeof(header), &err);
     if (st == ST_OK)
         st = env_sync(journal->env, journal->fd, journal->path, &err);
     if (st != ST_OK)

@@ -72,9 +72,44 @@ static void note_synced(ino_t inode, off_t size)
     (void)pthread_mutex_lock(&shim.lock);
     struct io_shim_file *file = file_of(inode);
     file->inode = inode;
+    if (size > file->extent)
+        file->extent = size;
+    if (size > file->rewritten_from)
+        size = file->rewritten_from;
     if (size > file->size)
         file->size = size;
     (void)pthread_mutex_unlock(&shim.lock);
+}
+
+/* A sync begins: what is written from now on need not be in it. */
+static void note_sync_begins(ino_t inode)
+{
+    (void)pthread_mutex_lock(&shim.lock);
+    file_of(inode)->rewritten_from = INT64_MAX;
+    (void)pthread_mutex_unlock(&shim.lock);
+}
+
+/* What is written over is not safe any more, nor is what follows it. */
+static void note_written(int fd, off_t off)
+{
+    struct stat info;
+    if (shim.page == NULL || off < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+        return;
+    (void)pthread_mutex_lock(&shim.lock);
+    struct io_shim_file *file = file_of(info.st_ino);
+    if (file->inode != 0 && off < file->size)
+        file->size = off;
+    if (file->inode != 0 && off < file->rewritten_from)
+        file->rewritten_from = off;
+    (void)pthread_mutex_unlock(&shim.lock);
+}
+
+/* Where the next write goes; -1: behind what is there. */
+static off_t position(int fd)
+{
+    if (shim.page == NULL || (fcntl(fd, F_GETFL) & O_APPEND) != 0)
+        return -1;
+    return lseek(fd, 0, SEEK_CUR);
 }
 
 /* A new file may get the number of one that is gone. */
@@ -92,6 +127,8 @@ static void note_truncated(ino_t inode, off_t size)
     struct io_shim_file *file = file_of(inode);
     if (file->inode == inode && file->size > size)
         file->size = size;
+    if (file->inode == inode && file->extent > size)
+        file->extent = size;
     (void)pthread_mutex_unlock(&shim.lock);
 }
 
@@ -122,8 +159,10 @@ static void walk(const char *dir, visit_fn *visit)
 static void visit_existing(const char *path, const struct stat *info)
 {
     (void)path;
-    if (file_of(info->st_ino)->inode == 0)
-        note_synced(info->st_ino, info->st_size);
+    if (file_of(info->st_ino)->inode != 0)
+        return;
+    note_sync_begins(info->st_ino);
+    note_synced(info->st_ino, info->st_size);
 }
 
 static uint64_t mix(uint64_t x)
@@ -163,7 +202,11 @@ static void visit_powerless(const char *path, const struct stat *info)
     (void)truncate(path, safe + kept);
     if (chance % 3 == 1)
         tear(path, safe, safe + kept, chance);
-    *file = (struct io_shim_file){.inode = info->st_ino, .size = safe + kept};
+    if (file->extent > safe + kept)
+        (void)truncate(path, file->extent);
+    off_t size = safe + kept > file->extent ? safe + kept : file->extent;
+    *file = (struct io_shim_file){
+        .inode = info->st_ino, .size = size, .extent = size, .rewritten_from = INT64_MAX};
 }
 
 /* --- faults --- */
@@ -259,6 +302,7 @@ EXPORT ssize_t write(int fd, const void *data, size_t len)
     int after;
     if (before_fd(IO_WRITE, fd, &after))
         return -1;
+    note_written(fd, position(fd));
     ssize_t done = ((write_fn *)next_function("write"))(fd, data, len);
     finish(after);
     return done;
@@ -269,6 +313,7 @@ EXPORT ssize_t pwrite(int fd, const void *data, size_t len, off_t off)
     int after;
     if (before_fd(IO_WRITE, fd, &after))
         return -1;
+    note_written(fd, off);
     ssize_t done = ((pwrite_fn *)next_function("pwrite"))(fd, data, len, off);
     finish(after);
     return done;
@@ -284,6 +329,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *parts, int count)
     int after;
     if (before_fd(IO_WRITE, fd, &after))
         return -1;
+    note_written(fd, position(fd));
     ssize_t done = ((writev_fn *)next_function("writev"))(fd, parts, count);
     finish(after);
     return done;
@@ -312,6 +358,8 @@ static int sync_by(const char *name, int fd)
         return -1;
     /* The size from before: what is written meanwhile need not be in it. */
     bool known = shim.page != NULL && fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    if (known)
+        note_sync_begins(info.st_ino);
     bool skips = shim.page != NULL && shim.page->skips_syncs != 0;
     int result = skips ? 0 : ((sync_fn *)next_function(name))(fd);
     if (result == 0 && known)

@@ -19,8 +19,9 @@ struct tracked_file {
     char *path; /* owned */
     uint64_t synced_bytes;
     uint64_t bytes;
-    uint64_t lost_from; /* a failed sync lost what is from here */
-    uint64_t lost_to;   /* to here; 0: nothing */
+    uint64_t rewritten_from; /* the lowest place written to since the last sync began */
+    uint64_t lost_from;      /* a failed sync lost what is from here */
+    uint64_t lost_to;        /* to here; 0: nothing */
 };
 
 /* A change of a directory that is not synced. */
@@ -100,8 +101,10 @@ static struct tracked_file *track_file(struct env_fault *fault, const char *path
         return file;
     fault->files = mem_realloc(fault->files, (fault->file_count + 1) * sizeof(*fault->files));
     file = &fault->files[fault->file_count++];
-    *file = (struct tracked_file){
-        .path = mem_strdup(path), .synced_bytes = synced_bytes, .bytes = synced_bytes};
+    *file = (struct tracked_file){.path = mem_strdup(path),
+                                  .synced_bytes = synced_bytes,
+                                  .bytes = synced_bytes,
+                                  .rewritten_from = UINT64_MAX};
     return file;
 }
 
@@ -217,6 +220,18 @@ static void tear_write(struct env_fault *fault, const struct env_call *call)
     file->bytes = size_on_disk(call->path);
 }
 
+/* What is written over is not durable any more, nor is what follows it. */
+static void note_write(struct env_fault *fault, const struct env_call *call)
+{
+    struct tracked_file *file = track_file(fault, call->path, size_on_disk(call->path));
+    off_t at = lseek(call->fd, 0, SEEK_CUR);
+    uint64_t from = at < 0 ? 0 : (uint64_t)at;
+    if (from < file->synced_bytes)
+        file->synced_bytes = from;
+    if (from < file->rewritten_from)
+        file->rewritten_from = from;
+}
+
 static void lose_unsynced(struct env_fault *fault, const char *path)
 {
     struct tracked_file *file = find_file(fault, path);
@@ -252,19 +267,21 @@ static int before_call(void *arg, struct env_call *call)
         call->op == ENV_OP_FDATASYNC ? find_file(fault, call->path) : NULL;
     uint64_t bytes_before =
         synced == NULL ? 0 : synced->bytes; /* what comes later need not be in */
+    if (synced != NULL)
+        synced->rewritten_from = UINT64_MAX;
     (void)pthread_mutex_unlock(&fault->lock);
     if (watch != NULL)
         watch(watch_arg, call);
     (void)pthread_mutex_lock(&fault->lock);
     int error = fault->dead ? DEAD : apply_plan(fault, call);
     bool writes = call->op == ENV_OP_WRITE || call->op == ENV_OP_WRITEV;
+    if (!fault->dead && writes)
+        note_write(fault, call);
     if (error != 0 && !fault->dead && writes)
         tear_write(fault, call);
     if (error == 0 && is_transfer(call->op) && fault->short_bytes != 0 &&
         call->len > fault->short_bytes)
         call->len = fault->short_bytes;
-    if (error == 0 && writes)
-        (void)track_file(fault, call->path, size_on_disk(call->path));
     if (error == 0)
         look_before(fault, call);
     if (error != 0 && !fault->dead && call->op == ENV_OP_FDATASYNC)
@@ -273,6 +290,8 @@ static int before_call(void *arg, struct env_call *call)
         reveal_loss(fault, call->path);
     if (error == 0 && call->op == ENV_OP_FDATASYNC) {
         struct tracked_file *file = find_file(fault, call->path);
+        if (file != NULL && file->rewritten_from < bytes_before)
+            bytes_before = file->rewritten_from;
         if (file != NULL && file->synced_bytes < bytes_before)
             file->synced_bytes = bytes_before;
         error = ENV_HOOK_SKIP;

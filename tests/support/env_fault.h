@@ -5,7 +5,8 @@
  * which makes tests fast. env_fault_power_cut puts the files under the directories it has seen into
  * a state that a power failure could leave: what was synced is there, of the rest any 512-byte
  * sector may be there, be zero, or lie behind the end of the file; of the renames, creations and
- * deletions that were not synced a first part has happened. Files must be written at their end.
+ * deletions that were not synced a first part has happened. Of what is written over, and behind
+ * that, nothing is durable before the next sync.
  * What a failed fdatasync was to write is lost for good, as on Linux: it can be read from the page
  * cache, later syncs succeed, and it is gone after a power cut or when the cache is dropped.
  *

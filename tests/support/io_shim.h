@@ -43,7 +43,9 @@ enum io_action {
 /* How much of a file is safe from a failure of the power. */
 struct io_shim_file {
     uint64_t inode; /* 0: a free place */
-    int64_t size;
+    int64_t size;   /* that is safe */
+    int64_t extent; /* of the file as it is safe: behind `size` it has what was there before */
+    int64_t rewritten_from; /* the lowest place written to since the last sync began */
 };
 
 /* What test and shim share. `armed` is stored last and read first. */

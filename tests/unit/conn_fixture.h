@@ -43,7 +43,8 @@ struct exec {
     int runs;
     struct buf last_raw;
     struct exec_gate gate;
-    bool syncs_fast; /* each request closes the gate, the tick's end after the next opens it */
+    uint64_t gathered; /* what exec_gathered was told last */
+    bool syncs_fast;   /* each request closes the gate, the tick's end after the next opens it */
     int ticks_to_sync;
     struct conn *to_close;
 };
@@ -168,6 +169,17 @@ bool exec_tick_end(struct exec *exec)
 struct exec_gate exec_gate(const struct exec *exec)
 {
     return exec->gate;
+}
+
+void exec_gathered(struct exec *exec, uint64_t durable)
+{
+    exec->gathered = durable;
+}
+
+bool exec_is_gathering(const struct exec *exec)
+{
+    (void)exec;
+    return false;
 }
 
 /* Ends the wait of the first waiter; checks that its arguments are still what they were. */

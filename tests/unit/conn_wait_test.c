@@ -342,6 +342,31 @@ static void a_gate_opens_every_time(void **state)
     }
 }
 
+static void exec_is_told_when_those_who_were_let_go_are_back(void **state)
+{
+    struct fixture *f = *state;
+    for (int i = 0; i < 3; i++)
+        connect_client(f, i);
+    f->exec.gate.offset = 10;
+    for (int i = 0; i < 3; i++)
+        send_text(f, i, "ECHO a\r\n");
+    expect(f, 0, "");
+    f->exec.gate = (struct exec_gate){.durable = 10};
+    for (int i = 0; i < 3; i++)
+        expect(f, i, "$1\r\na\r\n");
+    assert_int_not_equal(f->exec.gathered, 10);
+    f->exec.gate.offset = 20;
+    send_text(f, 1, "ECHO b\r\n");
+    expect(f, 1, "");
+    send_text(f, 0, "ECHO b\r\nECHO c\r\n");
+    expect(f, 0, "");
+    assert_int_not_equal(f->exec.gathered, 10);
+    /* Who has left is not waited for. */
+    conn_close_later(conns_find(f->conns, 3));
+    run(f);
+    assert_int_equal(f->exec.gathered, 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +387,7 @@ int main(void)
         CONN_TEST(only_writers_wait_while_the_journal_is_failed),
         CONN_TEST(an_opened_gate_releases_all),
         CONN_TEST(a_gate_opens_every_time),
+        CONN_TEST(exec_is_told_when_those_who_were_let_go_are_back),
     };
     return RUN_TESTS("conn_wait", tests);
 }

@@ -158,17 +158,63 @@ static void a_tail_of_zeros_or_noise_is_cut_off(void **state)
     drop_snapshot(&snapshot);
 }
 
-/* File offsets at which the blocks of a segment start, and the end. */
+static void room_behind_the_last_block_is_no_torn_tail(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    char path[512];
+    struct buf file = {0};
+    make_journal(fixture, 3, true);
+    (void)journal_fixture_segments(fixture, -1, path);
+    journal_fixture_read_file(path, &file);
+    size_t end_of_blocks = file.len;
+    while (file.data[end_of_blocks - 1] == 0)
+        end_of_blocks--;
+    assert_true(file.len > end_of_blocks + 1000);
+    struct journal_check check;
+    assert_ok(journal_check_dir(env_posix(), fixture->dir, &check, NULL), NULL);
+    assert_int_equal(check.tail_bytes, 0);
+    assert_int_equal(check.end_offset, fixture->model.len);
+
+    journal_fixture_open(fixture);
+    struct journal_recovery recovery;
+    journal_read_recovery(fixture->journal, &recovery);
+    assert_int_equal(recovery.tail_cut_bytes, 0);
+    assert_false(recovery.clean);
+    assert_int_equal(recovery.end_offset, fixture->model.len);
+    assert_false(journal_fixture_logged(fixture, "cutting off"));
+    journal_fixture_read_file(path, &file);
+    assert_int_equal(file.len, end_of_blocks);
+
+    /* A clean end leaves no room, but the closing mark. */
+    journal_fixture_append(fixture, 1, 50);
+    journal_fixture_sync(fixture);
+    journal_fixture_close(fixture);
+    journal_fixture_read_file(path, &file);
+    struct journal_block mark;
+    assert_ok(
+        journal_block_header_decode(file.data + file.len - JOURNAL_BLOCK_HEADER_BYTES, &mark, NULL),
+        NULL);
+    assert_true((mark.flags & JOURNAL_BLOCK_CLOSED) != 0);
+    journal_fixture_open(fixture);
+    journal_read_recovery(fixture->journal, &recovery);
+    assert_true(recovery.clean);
+    buf_deinit(&file);
+}
+
+/* File offsets at which the blocks of a segment start, and the end of the last one: there the file
+ * ends, or has zeros only. */
 static size_t block_positions(const struct buf *file, size_t out[32])
 {
     size_t count = 0;
     size_t at = HEADER;
-    while (at < file->len) {
+    while (at < file->len && load_le64(file->data + at) != 0) {
         out[count++] = at;
         at += JOURNAL_BLOCK_HEADER_BYTES + (size_t)load_le64(file->data + at + 8);
     }
-    assert_int_equal(at, file->len);
+    assert_true(at <= file->len);
     out[count] = at;
+    for (; at < file->len; at++)
+        assert_int_equal(file->data[at], 0);
     return count;
 }
 
@@ -185,7 +231,8 @@ static void a_flipped_byte_before_a_later_sync_is_corruption(void **state)
     size_t count = block_positions(&good, blocks);
     assert_int_equal(count, 5);
     size_t block = 0;
-    for (size_t at = HEADER; at < good.len; at++) {
+    assert_true(good.len > blocks[count]); /* has room for more */
+    for (size_t at = HEADER; at < blocks[count]; at++) {
         if (at == blocks[block + 1])
             block++;
         struct err err;
@@ -229,7 +276,7 @@ static void a_flipped_byte_in_what_was_never_synced_is_a_torn_tail(void **state)
         good.data[blocks[i] + 40] ^= 4;
         journal_fixture_open(fixture);
         assert_int_equal(journal_end(fixture->journal),
-                         snapshot.model_len - (good.len - blocks[i]) +
+                         snapshot.model_len - (blocks[count] - blocks[i]) +
                              (count - i) * JOURNAL_BLOCK_HEADER_BYTES);
         kill_journal(fixture);
     }
@@ -494,7 +541,10 @@ static void make_torn_block(struct journal_fixture *fixture, struct bytes inner)
     kill_journal(fixture);
     (void)journal_fixture_segments(fixture, -1, path);
     journal_fixture_read_file(path, &content);
-    size_t block = content.len - inner.len - JOURNAL_BLOCK_HEADER_BYTES;
+    size_t end_of_blocks = content.len;
+    while (content.data[end_of_blocks - 1] == 0) /* room for more */
+        end_of_blocks--;
+    size_t block = end_of_blocks - inner.len - JOURNAL_BLOCK_HEADER_BYTES;
     memset(content.data + block, 0, JOURNAL_BLOCK_HEADER_BYTES);
     journal_fixture_write_file(path, buf_bytes(&content));
     buf_deinit(&content);
@@ -522,6 +572,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_WITH(a_tail_torn_at_any_byte_is_cut_off, setup, teardown),
         TEST_WITH(a_tail_of_zeros_or_noise_is_cut_off, setup, teardown),
+        TEST_WITH(room_behind_the_last_block_is_no_torn_tail, setup, teardown),
         TEST_WITH(a_flipped_byte_before_a_later_sync_is_corruption, setup, teardown),
         TEST_WITH(a_flipped_byte_in_what_was_never_synced_is_a_torn_tail, setup, teardown),
         TEST_WITH(a_flipped_byte_before_a_mark_is_corruption_up_to_what_it_says, setup, teardown),

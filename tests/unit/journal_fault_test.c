@@ -422,6 +422,8 @@ static void closing_a_failed_journal_says_what_is_lost(void **state)
     assert_true(journal_fixture_logged(fixture, "are lost"));
     env_fault_set_plan(fixture->fault, NULL);
     journal_fixture_open(fixture);
+    journal_fixture_append(fixture, 1, 100);
+    journal_fixture_sync(fixture);
     /* A last attempt that succeeds loses nothing. */
     plan.count = 1;
     env_fault_set_plan(fixture->fault, &plan);

@@ -205,6 +205,31 @@ static void a_reader_follows_the_writer(void **state)
     journal_reader_close(reader);
 }
 
+static void a_reader_sees_blocks_take_the_place_of_zeros(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    char path[512];
+    struct buf file = {0};
+    fixture->options.segment_bytes = 0;
+    journal_fixture_open(fixture);
+    journal_fixture_append(fixture, 1, 400);
+    journal_fixture_sync(fixture);
+    struct journal_reader *reader = NULL;
+    assert_ok(journal_reader_open(fixture->journal, 0, &reader, NULL), NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        journal_fixture_check_reader(fixture, reader);
+        journal_fixture_append(fixture, 1 + i % 4, 400);
+        journal_fixture_sync(fixture);
+    }
+    journal_fixture_check_reader(fixture, reader);
+    assert_int_equal(journal_reader_offset(reader), journal_end(fixture->journal));
+    journal_reader_close(reader);
+    (void)journal_fixture_segments(fixture, -1, path);
+    journal_fixture_read_file(path, &file);
+    assert_true(file.len > fixture->model.len + 100000);
+    buf_deinit(&file);
+}
+
 static void a_reader_may_start_anywhere(void **state)
 {
     struct journal_fixture *fixture = *state;
@@ -252,9 +277,9 @@ static void released_segments_are_deleted_unless_needed(void **state)
     assert_int_equal(journal_fixture_segments(fixture, 0, NULL) >= segments, 1);
     journal_fixture_check_reader(fixture, reader);
     WAIT_UNTIL((journal_read_stats(journal, &stats), stats.first_offset > 10000));
-    journal_read_stats(journal, &stats);
+    WAIT_UNTIL((journal_read_stats(journal, &stats),
+                journal_fixture_segments(fixture, 0, NULL) == stats.segment_count));
     assert_true(stats.first_offset <= 20000);
-    assert_int_equal(journal_fixture_segments(fixture, 0, NULL), stats.segment_count);
     journal_reader_close(reader);
     assert_status(journal_reader_open(journal, 0, &reader, NULL), ST_NOT_FOUND);
 
@@ -485,6 +510,49 @@ static void a_segment_is_begun_while_writing_goes_on(void **state)
     journal_fixture_open(fixture);
 }
 
+/* Each sync takes 8 ms of the fixture's stopped clock. */
+static void take_time(void *arg, struct env_call *call)
+{
+    (void)call;
+    env_fault_advance(arg, 8000);
+}
+
+/* One write, and a sync that nobody asked for; says that the writer is back, or does not. */
+static void write_and_come_back(struct journal_fixture *fixture, bool says_so)
+{
+    journal_fixture_append(fixture, 1, 100);
+    WAIT_UNTIL(journal_durable(fixture->journal) == journal_end(fixture->journal));
+    if (says_so)
+        journal_gathered(fixture->journal, journal_durable(fixture->journal));
+}
+
+static void syncs_are_put_off_for_those_who_come_back(void **state)
+{
+    struct journal_fixture *fixture = *state;
+    struct journal_stats stats;
+    fixture->options.segment_bytes = 0;
+    journal_fixture_open(fixture);
+    struct env_fault_plan syncs = {.ops = ENV_FAULT_OP(ENV_OP_FDATASYNC)};
+    env_fault_set_plan(fixture->fault, &syncs);
+    env_fault_set_watcher(fixture->fault, take_time, fixture->fault);
+    env_fault_stop_clock(fixture->fault);
+    /* Those who are back in time are seen to be back, and so often that it goes on. */
+    WAIT_UNTIL((write_and_come_back(fixture, true), journal_read_stats(fixture->journal, &stats),
+                stats.gather_count - stats.gather_misses >= 20));
+    /* When nobody says so, writes become durable all the same, and soon no sync is put off. */
+    uint64_t misses = stats.gather_misses;
+    WAIT_UNTIL((write_and_come_back(fixture, false), journal_read_stats(fixture->journal, &stats),
+                stats.gather_misses >= misses + 5));
+    uint64_t gathered = stats.gather_count;
+    uint64_t syncs_then = stats.sync_count;
+    for (int i = 0; i < 15; i++)
+        write_and_come_back(fixture, false);
+    journal_read_stats(fixture->journal, &stats);
+    assert_true(stats.sync_count >= syncs_then + 15);
+    assert_true(stats.gather_count <= gathered + 1);
+    env_fault_set_watcher(fixture->fault, NULL, NULL);
+}
+
 static void memory_is_bounded_while_a_sync_takes_its_time(void **state)
 {
     struct journal_fixture *fixture = *state;
@@ -606,6 +674,7 @@ int main(void)
         TEST_WITH(the_database_is_known_when_the_last_segment_is_empty, setup, teardown),
         TEST_WITH(large_blocks_span_chunks_and_segments, setup, teardown),
         TEST_WITH(a_reader_follows_the_writer, setup, teardown),
+        TEST_WITH(a_reader_sees_blocks_take_the_place_of_zeros, setup, teardown),
         TEST_WITH(a_reader_may_start_anywhere, setup, teardown),
         TEST_WITH(released_segments_are_deleted_unless_needed, setup, teardown),
         TEST_WITH(everysec_syncs_once_a_second, setup, teardown),
@@ -616,6 +685,7 @@ int main(void)
         TEST_WITH(writing_goes_on_during_a_sync, setup, teardown),
         TEST_WITH(a_kill_during_a_sync_loses_nothing_that_was_submitted, setup, teardown),
         TEST_WITH(a_segment_is_begun_while_writing_goes_on, setup, teardown),
+        TEST_WITH(syncs_are_put_off_for_those_who_come_back, setup, teardown),
         TEST_WITH(memory_is_bounded_while_a_sync_takes_its_time, setup, teardown),
         TEST_WITH(short_writes_and_reads_are_finished, setup, teardown),
         TEST_WITH(checking_a_directory_changes_nothing, setup, teardown),

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Compares with redis-server on this machine, in interleaved rounds of redis-benchmark: requests per
 # second, p99 latency, and CPU time of the whole server process per request. Both servers log their
-# writes (appendfsync everysec, or ALWAYS=1) to a scratch directory of their own.
+# writes (appendfsync everysec, or ALWAYS=1) to a scratch directory of their own. "of redis" is the
+# median of the rounds' own ratios of requests per second: on a machine that does other things, too,
+# many short rounds give a ratio that can be trusted where the figures themselves cannot.
 #
 #     tools/bench/compare.sh                     what `make bench` runs
 #     TESTS="get set" PIPELINES=16 ROUNDS=5 REQUESTS=2000000 tools/bench/compare.sh
+#     ALWAYS=1 TESTS=set ROUNDS=15 REQUESTS=40000 tools/bench/compare.sh
 #
 # Other knobs: CLIENTS (50), SIZE (100 bytes), KEYS (1000000), ALWAYS (0), DIR (parent of the scratch
 # directory), BASALT and REDIS (programs). The reference is left out where it is not installed.
@@ -83,8 +86,13 @@ if [ -n "$REDIS" ]; then
     names+=(redis)
 fi
 
-printf '%-6s %4s  %-8s %12s %10s %12s   (medians of %d rounds, appendfsync %s)\n' \
-    test P server requests/s "p99 ms" "CPU us/req" "$ROUNDS" $fsync
+# The median of the rounds' ratios of two servers.
+ratio() {
+    paste -d' ' "$1" "$2" | awk '{print $1 / $4}' | median
+}
+
+printf '%-6s %4s  %-8s %12s %10s %12s %10s   (medians of %d rounds, appendfsync %s)\n' \
+    test P server requests/s "p99 ms" "CPU us/req" "of redis" "$ROUNDS" $fsync
 for test in $TESTS; do
     for pipeline in $PIPELINES; do
         requests=${REQUESTS:-$((pipeline > 1 ? 2000000 : 300000))}
@@ -95,9 +103,11 @@ for test in $TESTS; do
         done
         for name in "${names[@]}"; do
             results=$scratch/$test.$pipeline.$name
-            printf '%-6s %4d  %-8s %12s %10s %12s\n' "$test" "$pipeline" "$name" \
+            of_redis=
+            [ -z "$REDIS" ] || of_redis=$(ratio "$results" "$scratch/$test.$pipeline.redis")
+            printf '%-6s %4d  %-8s %12s %10s %12s %10s\n' "$test" "$pipeline" "$name" \
                 "$(cut -d' ' -f1 "$results" | median)" "$(cut -d' ' -f2 "$results" | median)" \
-                "$(cut -d' ' -f3 "$results" | median)"
+                "$(cut -d' ' -f3 "$results" | median)" "$of_redis"
         done
     done
 done
