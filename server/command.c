@@ -175,6 +175,37 @@ static int compare_names(const char *a, const char *b)
     return left - right;
 }
 
+/* The same for a text in any case and a row's name. */
+static int compare_with_row(struct bytes text, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < text.len && i < len; i++) {
+        uint8_t c = text.data[i];
+        int left = c == '|' ? 1 : c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c;
+        int right = name[i] == '|' ? 1 : (uint8_t)name[i];
+        if (left != right)
+            return left - right;
+    }
+    return (text.len > len) - (text.len < len);
+}
+
+const struct command *command_find_row(const struct command_table *table, struct bytes name)
+{
+    int from = 0;
+    int to = table->count;
+    while (from < to) {
+        int middle = from + (to - from) / 2;
+        int order = compare_with_row(name, table->rows[middle].name);
+        if (order == 0)
+            return &table->rows[middle];
+        if (order < 0)
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return NULL;
+}
+
 static int compare_rows(const void *a, const void *b)
 {
     const struct command *left = a, *right = b;

@@ -99,6 +99,14 @@ enum {
 
 #define KEY_SPECS_MAX 4
 
+/* Which of its arguments a row names as channels (ACL rules like "&news.*" are about them). */
+enum command_channels {
+    CHANNELS_NONE,
+    CHANNELS_FIRST,    /* the first one: it publishes there */
+    CHANNELS_ALL,      /* all of them: it subscribes there */
+    CHANNELS_PATTERNS, /* all of them are patterns */
+};
+
 enum key_begin { KEY_BEGIN_NONE = 0, KEY_BEGIN_INDEX, KEY_BEGIN_KEYWORD, KEY_BEGIN_UNKNOWN };
 enum key_find { KEY_FIND_RANGE = 0, KEY_FIND_KEYNUM, KEY_FIND_UNKNOWN };
 
@@ -213,6 +221,7 @@ struct command {
     command_pieces_fn *pieces;
     struct key_spec keys[KEY_SPECS_MAX];
     command_ensure_fn *ensure;
+    uint8_t channels;  /* enum command_channels */
     const char *group; /* "string", "generic", … */
     const char *since;
     const char *complexity;
@@ -244,6 +253,10 @@ const struct command *command_find(const struct command_table *table, const stru
                                    int argc, const struct command **container_out);
 /* By full name such as "config|get" (any case), or NULL. */
 const struct command *command_find_name(const struct command_table *table, struct bytes name);
+
+/* The row with this name of its own, such as "config|get" (any case), whatever rename-command made
+ * of it; or NULL. */
+const struct command *command_find_row(const struct command_table *table, struct bytes name);
 
 /* Rows by dense id, 0..command_count()-1, in the order of their names. */
 int command_count(const struct command_table *table);

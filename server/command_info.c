@@ -94,6 +94,14 @@ uint32_t command_info_find_acl_category(struct bytes name)
     return 0;
 }
 
+void command_info_reply_acl_categories(struct reply *reply)
+{
+    const size_t count = sizeof(acl_category_names) / sizeof(acl_category_names[0]) - 1;
+    reply_array(reply, count);
+    for (size_t i = 0; i < count; i++)
+        reply_bulk_text(reply, acl_category_names[i].name + 1);
+}
+
 static void reply_flags(struct reply *reply, uint32_t flags, const struct flag_name *names)
 {
     uint64_t count = 0;

@@ -15,6 +15,8 @@ void command_info_reply_docs(struct reply *reply, const struct command_table *ta
 /* The names of a key's KEY_* flags, as a set. */
 void command_info_reply_key_flags(struct reply *reply, uint32_t flags);
 
+/* The names of all categories, without "@". */
+void command_info_reply_acl_categories(struct reply *reply);
 /* The category's bit by its name (any case, without "@"); 0 when unknown. */
 uint32_t command_info_find_acl_category(struct bytes name);
 

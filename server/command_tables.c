@@ -4,6 +4,7 @@
 /* One per line, so that additions from several sides do not meet. */
 /* clang-format off */
 static const struct command *const tables[] = {
+    cmd_acl_table,
     cmd_admin_table,
     cmd_bitfield_table,
     cmd_bitmap_table,

@@ -15,6 +15,7 @@
 #include "codec/check.h"
 #include "codec/log_fn.h"
 #include "codec/mem.h"
+#include "server/acl.h"
 #include "server/exec.h"
 #include "server/log.h"
 #include "server/loop.h"
@@ -131,6 +132,12 @@ struct conn *conns_next(const struct conn *conn)
     return first_open(conn->conns, conn->all.next);
 }
 
+void conns_visit(struct conns *conns, conns_visit_fn *visit, void *arg)
+{
+    for (struct conn_link *link = conns->all.next; link != &conns->all; link = link->next)
+        visit(arg, &CONN_OF(link, all)->session);
+}
+
 size_t conns_count(const struct conns *conns)
 {
     return conns->count;
@@ -224,7 +231,7 @@ static struct conn *create(struct conns *conns, int fd, const struct sockaddr *p
     output_init(&conn->output, &conns->output_pool);
     session_init(&conn->session, &conn->output, conns->next_id++, conn->last_io_at_ms);
     conn->session.conn = conn;
-    conn->session.authenticated = conns->config->requirepass.len == 0;
+    acl_admit(conns->acl, &conn->session);
     if (peer->sa_family == AF_UNIX)
         conn->session.flags |= SESSION_UNIX_SOCKET;
     conn->local = conn_address_is_local(peer);
@@ -239,7 +246,8 @@ void conns_adopt(struct conns *conns, int fd, const struct sockaddr *peer)
         refuse(conns, fd, max_clients_error, sizeof(max_clients_error) - 1);
         return;
     }
-    if (config->protected_mode && config->requirepass.len == 0 && !conn_address_is_local(peer)) {
+    if (config->protected_mode && acl_default_user(conns->acl)->no_password &&
+        !conn_address_is_local(peer)) {
         refuse(conns, fd, protected_mode_error, sizeof(protected_mode_error) - 1);
         return;
     }
@@ -397,6 +405,7 @@ struct conns *conns_create(struct services *services)
 {
     struct conns *conns = mem_calloc(1, sizeof(*conns));
     conns->config = services->config;
+    conns->acl = services->acl;
     conns->exec = services->exec;
     conns->loop = services->loop;
     conns->stats = services->stats;

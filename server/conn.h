@@ -56,6 +56,10 @@ struct conn *conns_find(const struct conns *conns, uint64_t id);
 struct conn *conns_first(const struct conns *conns);
 struct conn *conns_next(const struct conn *conn);
 
+/* Calls `visit` for the session of each, also of those about to be closed. */
+typedef void conns_visit_fn(void *arg, struct session *session);
+void conns_visit(struct conns *conns, conns_visit_fn *visit, void *arg);
+
 /* CLIENT PAUSE: requests are held back, all or those that may write, until the loop's clock reaches
  * `until_ms` or conns_unpause; then they run in their order. A pause that is on already only grows:
  * the later end and the stricter mode count. */

@@ -2,6 +2,7 @@
 #include "server/conn_internal.h"
 
 #include "codec/mem.h"
+#include "server/acl.h"
 #include "server/command.h"
 #include "server/loop.h"
 #include "server/multi.h"
@@ -222,7 +223,7 @@ void conn_describe(struct conn *conn, struct buf *out)
                       (conn->watched & UV_WRITABLE) != 0 ? "w" : "");
     buf_append_format(out, " cmd=%s user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s",
                       session->last_command != NULL ? session->last_command->name : "NULL",
-                      "default", redirect, session->reply.resp,
+                      acl_name_of(session), redirect, session->reply.resp,
                       session->lib_name != NULL ? session->lib_name : "",
                       session->lib_version != NULL ? session->lib_version : "");
 }

@@ -8,6 +8,7 @@
 
 #include <uv.h>
 
+struct acl;
 struct exec_gate;
 
 /* One read takes this much at most. Also the size of the buffer that all connections share. */
@@ -143,6 +144,7 @@ struct conn {
 
 struct conns {
     const struct config *config;
+    const struct acl *acl;
     struct exec *exec;
     struct loop *loop;
     struct stats *stats;

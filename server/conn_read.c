@@ -13,6 +13,7 @@
 #include "codec/log_fn.h"
 #include "codec/mem.h"
 #include "codec/split_args.h"
+#include "server/acl.h"
 #include "server/exec.h"
 #include "server/log.h"
 #include "server/loop.h"
@@ -177,7 +178,7 @@ static void run_requests(struct conn *conn, struct input *input)
 {
     struct conns *conns = conn->conns;
     struct resp_limits limits = {.bulk_bytes_max = conns->config->proto_max_bulk_len,
-                                 .unauthenticated = !conn->session.authenticated};
+                                 .unauthenticated = acl_must_log_in(conns->acl, &conn->session)};
     conn_list_add(&conns->flush, &conn->flush);
     for (int count = 0; input->start < input->end; count++) {
         if (count == CONN_REQUESTS_PER_TICK_MAX) {
@@ -192,7 +193,7 @@ static void run_requests(struct conn *conn, struct input *input)
                 drop_rest(conn, input);
                 return;
             }
-            limits.unauthenticated = !conn->session.authenticated;
+            limits.unauthenticated = acl_must_log_in(conns->acl, &conn->session);
             break;
         case RESP_PARSE_EMPTY:
             input->start += conn->parser.consumed;

@@ -467,6 +467,9 @@ enum exec_result exec_retry(struct pending *p)
     struct session *session = p->session;
     if (exec->time_stale)
         exec_refresh_time(exec);
+    session->reply.failed = false;
+    if (!exec_pass_access(exec, session, p->command, p->argv, p->argc))
+        return EXEC_DONE;
     struct call call;
     exec_init_call(&call, exec, session, p->command, p->argv, p->argc, p->raw);
     if (!p->wait.failed)
@@ -542,7 +545,7 @@ static void run_busy(struct exec *exec, struct session *session, const struct by
     if (command == NULL)
         return;
     session->last_command = command;
-    if (!exec_pass_gates(exec, session, command))
+    if (!exec_pass_gates(exec, session, command, argv, argc))
         return;
     struct nested_request request = {.command = command, .argv = argv, .argc = argc, .raw = raw};
     uint32_t effects = exec->effect_count;
@@ -576,7 +579,7 @@ enum exec_result exec_run(struct exec *exec, struct session *session, const stru
     if (command == NULL)
         return EXEC_DONE;
     session->last_command = command;
-    if (!exec_pass_gates(exec, session, command))
+    if (!exec_pass_gates(exec, session, command, argv, argc))
         return EXEC_DONE;
     if ((session->flags & SESSION_MULTI) != 0 && (command->flags & CMD_AT_ONCE) == 0) {
         queue(exec, session,

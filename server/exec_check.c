@@ -2,6 +2,8 @@
  */
 #include "server/exec_internal.h"
 
+#include "server/acl.h"
+#include "server/exec_access.h"
 #include "server/multi.h"
 #include "server/scripting.h"
 #include "server/services.h"
@@ -111,17 +113,52 @@ const struct command *exec_find_command(struct exec *exec, struct session *sessi
 /* ---- Phase 3 ----------------------------------------------------------------------------------
  */
 
-static bool refuse_unauthenticated(const struct session *session, const struct command *command)
+static bool must_log_in(const struct exec *exec, const struct session *session,
+                        const struct command *command)
 {
-    return !session->authenticated && (command->flags & CMD_NO_AUTH) == 0 && session->conn != NULL;
+    return __builtin_expect(!session->authenticated, 0) && session->conn != NULL &&
+           (command->flags & CMD_NO_AUTH) == 0 && !acl_is_open(exec->services->acl);
 }
 
-bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command)
+static void refuse_access(struct exec *exec, struct session *session, const struct command *command,
+                          struct buf *reason)
+{
+    struct buf text = {0};
+    buf_append_text(&text, "NOPERM ");
+    buf_append_bytes(&text, buf_bytes(reason));
+    buf_append_byte(&text, '\0');
+    refuse(exec, session, command, (const char *)text.data);
+    buf_deinit(&text);
+}
+
+bool exec_pass_access(struct exec *exec, struct session *session, const struct command *command,
+                      const struct bytes *argv, int argc)
+{
+    if (must_log_in(exec, session, command)) {
+        refuse(exec, session, command, reply_error_text(ERROR_NOAUTH));
+        return false;
+    }
+    if (__builtin_expect(access_is_unrestricted(session), 1))
+        return true;
+    struct access_request request = {
+        .session = session, .command = command, .argv = argv, .argc = argc};
+    bool in_multi = (session->flags & SESSION_MULTI) != 0;
+    struct buf reason = {0};
+    bool allowed = exec_check_access(exec, &request, in_multi ? ACL_LOG_MULTI : ACL_LOG_TOPLEVEL,
+                                     &reason) == ACL_ALLOWED;
+    if (!allowed)
+        refuse_access(exec, session, command, &reason);
+    buf_deinit(&reason);
+    return allowed;
+}
+
+bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command,
+                     const struct bytes *argv, int argc)
 {
     if ((session->flags & SESSION_REPLAY) != 0)
         return true; /* what it loads is what the others wait for */
     struct err err;
-    if (refuse_unauthenticated(session, command)) {
+    if (must_log_in(exec, session, command)) {
         refuse(exec, session, command, reply_error_text(ERROR_NOAUTH));
         return false;
     }
@@ -129,6 +166,9 @@ bool exec_pass_gates(struct exec *exec, struct session *session, const struct co
         refuse(exec, session, command, "ERR Command not allowed inside a transaction");
         return false;
     }
+    if ((session->flags & SESSION_SCRIPT) == 0 &&
+        !exec_pass_access(exec, session, command, argv, argc))
+        return false;
     if (exec->loading && (multi_flags_throughout(session, command) & CMD_LOADING) == 0) {
         refuse(exec, session, command, reply_error_text(ERROR_LOADING));
         return false;

@@ -124,8 +124,14 @@ struct exec {
 /* Phases 1 and 2. NULL: the request is no command's, which was replied. */
 const struct command *exec_find_command(struct exec *exec, struct session *session,
                                         const struct bytes *argv, int argc);
-/* Phase 3. False: the command may not run now, which was replied. */
-bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command);
+/* Phase 3. False: the command may not run now, which was replied. What a script calls has been
+ * asked for already whether its user may. */
+bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command,
+                     const struct bytes *argv, int argc);
+/* The part of it that may have changed while the request was waiting: who is asking, and what for.
+ */
+bool exec_pass_access(struct exec *exec, struct session *session, const struct command *command,
+                      const struct bytes *argv, int argc);
 /* Replies why a request is refused. A transaction is spoiled by that; EXEC ends it and says so. */
 void exec_reply_refused(struct exec *exec, struct session *session, const struct command *command,
                         const char *text);

@@ -94,7 +94,7 @@ void exec_call_nested(struct call *outer, struct session *session, const struct 
     const struct command *command = exec_find_command(exec, session, argv, argc);
     if (command == NULL)
         return;
-    if (exec->effect_count == 0 && !exec_pass_gates(exec, session, command))
+    if (exec->effect_count == 0 && !exec_pass_gates(exec, session, command, argv, argc))
         return;
     exec_run_nested(outer, session,
                     &(struct nested_request){.command = command, .argv = argv, .argc = argc});

@@ -104,8 +104,6 @@ static void write_work(const struct stats *stats, struct buf *out)
     static const char *const no_threads[] = {"io_threaded_reads_processed",
                                              "io_threaded_writes_processed", "reply_buffer_shrinks",
                                              "reply_buffer_expands", NULL};
-    static const char *const no_acl[] = {"acl_access_denied_cmd", "acl_access_denied_key",
-                                         "acl_access_denied_channel", NULL};
     info_u64(out, "unexpected_error_replies", stats->unexpected_error_replies);
     info_u64(out, "total_error_replies", stats->error_replies);
     info_u64(out, "dump_payload_sanitizations", 0);
@@ -119,7 +117,9 @@ static void write_work(const struct stats *stats, struct buf *out)
     info_i64(out, "instantaneous_eventloop_duration_usec",
              stats_rate(stats, STATS_RATE_TICK_DURATION));
     info_u64(out, "acl_access_denied_auth", stats->auth_failures);
-    info_zeros(out, no_acl);
+    info_u64(out, "acl_access_denied_cmd", stats->denied_commands);
+    info_u64(out, "acl_access_denied_key", stats->denied_keys);
+    info_u64(out, "acl_access_denied_channel", stats->denied_channels);
 }
 
 void info_write_stats(const struct services *services, struct buf *out)

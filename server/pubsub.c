@@ -246,6 +246,19 @@ struct bytes pubsub_session_first(const struct session *session, enum pubsub_kin
     return subscriber->first[kind]->pair.topic->entry.name;
 }
 
+bool pubsub_session_all(const struct session *session, enum pubsub_kind kind, pubsub_test_fn *test,
+                        void *arg)
+{
+    const struct subscriber *subscriber = subscriber_of(session);
+    if (subscriber == NULL)
+        return true;
+    for (const struct subscription *sub = subscriber->first[kind]; sub != NULL;
+         sub = sub->session_next)
+        if (!test(arg, sub->pair.topic->entry.name))
+            return false;
+    return true;
+}
+
 /* ---- Publishing. */
 
 /* Sends the message in pubsub->push. */

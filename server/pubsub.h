@@ -39,6 +39,11 @@ size_t pubsub_session_memory(const struct session *session);
 /* The name of its oldest subscription of a kind, valid until it ends; it must have one. */
 struct bytes pubsub_session_first(const struct session *session, enum pubsub_kind kind);
 
+/* Whether `test` holds for all of its subscriptions of a kind. */
+typedef bool pubsub_test_fn(void *arg, struct bytes name);
+bool pubsub_session_all(const struct session *session, enum pubsub_kind kind, pubsub_test_fn *test,
+                        void *arg);
+
 /* ---- Publishing: to subscribers of the channel, then to those of matching patterns; between
  * pushes_begin and pushes_end. Returns how often the message was sent. */
 uint64_t pubsub_publish(struct pubsub *pubsub, struct bytes channel, struct bytes message);

@@ -6,6 +6,7 @@
 #include "server/call.h"
 #include "server/config.h"
 #include "server/exec.h"
+#include "server/exec_access.h"
 #include "server/exec_nested.h"
 #include "server/functions.h"
 #include "server/log.h"
@@ -55,6 +56,23 @@ static bool is_allowed_debug(const struct scripting *s, const struct bytes *argv
            (bytes_equal_nocase(argv[1], "protocol") || bytes_equal_nocase(argv[1], "sleep"));
 }
 
+/* Whether the client that runs the script could call this itself; else why is told. */
+static bool may_call(struct scripting *s, const struct command *command, const struct bytes *argv,
+                     int argc, struct script_answer *out)
+{
+    struct access_request access = {
+        .session = &s->session, .command = command, .argv = argv, .argc = argc};
+    struct buf text = {0};
+    buf_append_text(&text, "ERR ACL failure in script: ");
+    bool allowed =
+        exec_check_access(s->run->call->exec, &access, ACL_LOG_LUA, &text) == ACL_ALLOWED;
+    buf_append_byte(&text, '\0');
+    if (!allowed)
+        refuse(s, command, out, (const char *)text.data);
+    buf_deinit(&text);
+    return allowed;
+}
+
 /* The row of what a script calls; NULL: it may not, and why is told. */
 static const struct command *find_command(struct scripting *s, const struct bytes *argv, int argc,
                                           struct script_answer *out)
@@ -67,6 +85,8 @@ static const struct command *find_command(struct scripting *s, const struct byte
         refuse(s, command, out, "ERR Wrong number of args calling Redis command from script");
     else if ((command->flags & CMD_NOSCRIPT) != 0 && !is_allowed_debug(s, argv, argc))
         refuse(s, command, out, "ERR This Redis command is not allowed from script");
+    else if (!may_call(s, command, argv, argc, out))
+        ;
     else if (run->read_only && (command->flags & (CMD_WRITE | CMD_MAY_REPLICATE)) != 0)
         refuse(s, command, out, "ERR Write commands are not allowed from read-only scripts.");
     else
@@ -129,7 +149,12 @@ static bool host_logs(void *arg, int level)
 static int host_acl_check(void *arg, const struct bytes *argv, int argc)
 {
     struct scripting *s = arg;
-    return command_find(s->services->commands, argv, argc, NULL) == NULL ? -1 : 1;
+    const struct command *command = command_find(s->services->commands, argv, argc, NULL);
+    if (command == NULL)
+        return -1;
+    int denied;
+    return access_is_unrestricted(&s->session) ||
+           acl_user_check(s->session.user, command, argv, argc, &denied) == ACL_ALLOWED;
 }
 
 /* ---- Opening and closing ----------------------------------------------------------------------

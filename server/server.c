@@ -2,6 +2,7 @@
 
 #include "codec/check.h"
 #include "codec/mem.h"
+#include "server/acl.h"
 #include "server/command.h"
 #include "server/config.h"
 #include "server/conn.h"
@@ -446,6 +447,10 @@ static enum status open_parts(struct server *server, struct err *err)
         return st;
     services->pushes = pushes_create();
     services->stats = stats_create(command_count(services->commands));
+    services->acl = acl_create(services);
+    st = acl_load_configured(services->acl, err);
+    if (st != ST_OK)
+        return st;
     st = open_files_adjust(server->config, err);
     if (st != ST_OK)
         return st;
@@ -536,6 +541,7 @@ void server_close(struct server *server)
     loop_wakeup_destroy(server->journal_wakeup);
     loop_close(services->loop);
     stats_destroy(services->stats);
+    acl_destroy(services->acl);
     command_table_destroy(services->commands);
     mem_free(server);
 }

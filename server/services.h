@@ -3,6 +3,7 @@
 #ifndef BASALT_SERVER_SERVICES_H
 #define BASALT_SERVER_SERVICES_H
 
+struct acl;
 struct config;
 struct command_table;
 struct conns;
@@ -22,6 +23,7 @@ struct scripting;
 struct services {
     struct config *config;          /* settings (config.h) */
     struct command_table *commands; /* command rows (command.h) */
+    struct acl *acl;                /* users (acl.h) */
     struct store *store;            /* everything below the server (storage/store.h) */
     struct keyspace *ks;            /* store's */
     struct journal *journal;        /* store's */

@@ -56,7 +56,7 @@ struct session {
     struct pending *pending;         /* owned by exec.c: its request that waits; NULL */
     struct conn *conn;               /* borrowed; NULL without a connection */
     struct transaction *transaction; /* owned by multi.c; NULL outside */
-    struct acl_user *user;           /* borrowed from acl.c; NULL: the default user */
+    struct acl_user *user;           /* borrowed from acl.c; NULL: may do everything */
     char *name;                      /* owned; NULL = none */
     char *lib_name;
     char *lib_version;

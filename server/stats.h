@@ -54,7 +54,8 @@ struct stats {
     uint64_t clients_evicted;      /* maxmemory-clients */
     uint64_t query_buffer_limit_closes;
     uint64_t output_buffer_limit_closes;
-    uint64_t auth_failures; /* acl_access_denied_auth */
+    uint64_t auth_failures;                                 /* acl_access_denied_auth */
+    uint64_t denied_commands, denied_keys, denied_channels; /* acl_access_denied_… */
 
     /* Traffic */
     uint64_t input_bytes;

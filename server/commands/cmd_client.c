@@ -1,5 +1,6 @@
 /* CLIENT: connections as their owners and operators see them. Source: clientCommand of Redis 7.2.
  * Client-side caching is in cmd_client_tracking.c. */
+#include "server/acl.h"
 #include "server/call.h"
 #include "server/commands/client_attributes.h"
 #include "server/commands/rows.h"
@@ -214,7 +215,8 @@ struct kill_filter {
     struct bytes address;       /* of the peer; data NULL: any */
     struct bytes local_address; /* data NULL: any */
     enum client_type type;
-    uint64_t id; /* 0: any */
+    uint64_t id;                 /* 0: any */
+    const struct acl_user *user; /* NULL: any */
     bool skip_me;
 };
 
@@ -238,7 +240,8 @@ static bool parse_kill_option(struct call *c, int arg, struct kill_filter *filte
     } else if (call_arg_is(c, arg, "laddr")) {
         filter->local_address = c->argv[value];
     } else if (call_arg_is(c, arg, "user")) {
-        if (!bytes_equal(c->argv[value], bytes_text("default"))) {
+        filter->user = acl_find(c->services->acl, c->argv[value]);
+        if (filter->user == NULL) {
             reply_error_format(c->reply, "ERR No such user '%.*s'", (int)c->argv[value].len,
                                (const char *)c->argv[value].data);
             return false;
@@ -263,6 +266,8 @@ static bool matches(const struct kill_filter *filter, struct conn *conn)
         !bytes_equal(filter->local_address, bytes_text(conn_local_address(conn))))
         return false;
     if (filter->type != TYPE_ANY && type_of(conn) != filter->type)
+        return false;
+    if (filter->user != NULL && conn_session(conn)->user != filter->user)
         return false;
     return filter->id == 0 || conn_session(conn)->id == filter->id;
 }

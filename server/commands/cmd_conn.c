@@ -1,15 +1,16 @@
 /* Who one is, what protocol one speaks, which database one uses: AUTH, HELLO, SELECT, RESET, PING.
  * Source: networking.c, acl.c and db.c of Redis 7.2. */
+#include "server/acl.h"
 #include "server/call.h"
 #include "server/commands/client_attributes.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/config.h"
 #include "server/exec.h"
+#include "server/exec_access.h"
 #include "server/multi.h"
 #include "server/pubsub.h"
 #include "server/services.h"
-#include "server/stats.h"
 #include "server/tracking.h"
 #include "server/version.h"
 
@@ -19,34 +20,12 @@
 #define HELLO_FIELDS  7
 #define AUTH_FORM_MAX 3
 
-/* ---- Passwords. */
-
-static bool needs_no_password(const struct call *c)
-{
-    return c->services->config->requirepass.len == 0;
-}
-
-/* Takes as long for every guess of the same length, so that its time tells nothing. `password` is
- * not empty. */
-static bool is_password(struct bytes guess, struct bytes password)
-{
-    unsigned difference = guess.len != password.len;
-    for (size_t i = 0; i < guess.len; i++)
-        difference |= (unsigned)(guess.data[i] ^ password.data[i % password.len]);
-    return difference == 0;
-}
-
 /* Logs the session in, or replies why not. */
 static bool authenticate(struct call *c, struct bytes user, struct bytes password)
 {
-    const struct config *config = c->services->config;
-    bool known = bytes_equal(user, bytes_text(DEFAULT_USER));
-    if (known && (needs_no_password(c) || is_password(password, config->requirepass))) {
-        c->session->authenticated = true;
-        c->session->user = NULL;
+    if (acl_log_in(c->services->acl, c->session, user, password))
         return true;
-    }
-    c->services->stats->auth_failures++;
+    exec_deny_login(c->exec, c->session, c->argv[0], user);
     reply_error(c->reply, "WRONGPASS invalid username-password pair or user is disabled.");
     return false;
 }
@@ -57,7 +36,7 @@ static void cmd_auth(struct call *c)
         reply_error_id(c->reply, ERROR_SYNTAX);
         return;
     }
-    if (c->argc == 2 && needs_no_password(c)) {
+    if (c->argc == 2 && acl_default_user(c->services->acl)->no_password) {
         reply_error(c->reply, "ERR AUTH <password> called without any password configured for the "
                               "default user. Are you sure your configuration is correct?");
         return;
@@ -138,7 +117,7 @@ static void cmd_hello(struct call *c)
         return;
     if (hello.has_auth && !authenticate(c, hello.user, hello.password))
         return;
-    if (!c->session->authenticated) {
+    if (acl_must_log_in(c->services->acl, c->session)) {
         reply_error(c->reply,
                     "NOAUTH HELLO must be called with the client already authenticated, otherwise "
                     "the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the "
@@ -206,8 +185,7 @@ static void cmd_reset(struct call *c)
     pubsub_forget(c->services->pubsub, session);
     tracking_disable(c->services->tracking, session);
     session->db = 0;
-    session->authenticated = needs_no_password(c);
-    session->user = NULL;
+    acl_admit(c->services->acl, session);
     client_set_attribute(&session->name, (struct bytes){0});
     session->flags &=
         ~(uint32_t)(SESSION_READONLY_LINK | SESSION_REPLY_OFF | SESSION_REPLY_SKIP_NEXT |

@@ -4,6 +4,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/exec.h"
+#include "server/exec_access.h"
 #include "server/exec_nested.h"
 #include "server/multi.h"
 
@@ -64,6 +65,30 @@ static bool load_all(struct call *c)
     return call_wanted(c);
 }
 
+/* Permissions may have changed since it was queued. False: a reply says so. */
+static bool may_run(struct call *c, const struct nested_request *request)
+{
+    static const char *const reasons[] = {
+        [ACL_DENIED_COMMAND] = "no permission to execute the command or subcommand",
+        [ACL_DENIED_KEY] = "no permission to touch the specified keys",
+        [ACL_DENIED_CHANNEL] = "no permission to access one of the channels used as arguments",
+        [ACL_DENIED_AUTH] = "no permission",
+    };
+    struct access_request access = {.session = c->session,
+                                    .command = request->command,
+                                    .argv = request->argv,
+                                    .argc = request->argc};
+    enum acl_result result = exec_check_access(c->exec, &access, ACL_LOG_MULTI, NULL);
+    if (result == ACL_ALLOWED)
+        return true;
+    reply_error_format(c->reply,
+                       "NOPERM ACLs rules changed between the moment the transaction was "
+                       "accumulated and the EXEC call. This command is no longer allowed for the "
+                       "following reason: %s",
+                       reasons[result]);
+    return false;
+}
+
 static void run_all(struct call *c)
 {
     struct session *session = c->session;
@@ -71,7 +96,8 @@ static void run_all(struct call *c)
     multi_unwatch(exec_watches(c->exec), session);
     reply_array(c->reply, t->count);
     for (size_t i = 0; i < t->count; i++)
-        exec_run_nested(c, session, &t->requests[i]);
+        if (may_run(c, &t->requests[i]))
+            exec_run_nested(c, session, &t->requests[i]);
     c->reply->failed = false; /* an error of one of them is not EXEC's */
 }
 

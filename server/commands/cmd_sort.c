@@ -9,6 +9,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/config.h"
+#include "server/exec_access.h"
 #include "server/exec_nested.h"
 #include "server/notify.h"
 #include "server/services.h"
@@ -32,6 +33,7 @@
 
 struct sort {
     struct call *c;
+    bool reads_all; /* the user may read any key */
     bool descending;
     bool alpha;
     bool unsorted; /* BY a pattern that names one key only */
@@ -70,10 +72,19 @@ static bool parse_pattern_option(struct sort *s, int arg)
             reply_error(c->reply, "ERR BY option of SORT denied in Cluster mode.");
             return false;
         }
+        if (!s->unsorted && !s->reads_all) {
+            reply_error(c->reply,
+                        "ERR BY option of SORT denied due to insufficient ACL permissions.");
+            return false;
+        }
         return true;
     }
     if (cluster) {
         reply_error(c->reply, "ERR GET option of SORT denied in Cluster mode.");
+        return false;
+    }
+    if (!s->reads_all) {
+        reply_error(c->reply, "ERR GET option of SORT denied due to insufficient ACL permissions.");
         return false;
     }
     s->gets[s->get_count++] = arg + 1;
@@ -112,7 +123,11 @@ static bool parse_option(struct sort *s, int *arg, bool readonly)
 
 static bool parse(struct sort *s, bool readonly)
 {
-    for (int arg = 2; arg < s->c->argc;)
+    const struct call *c = s->c;
+    s->reads_all =
+        access_is_unrestricted(c->session) ||
+        acl_user_check_all_keys(c->session->user, c->command, c->argv, c->argc, KEY_ACCESS);
+    for (int arg = 2; arg < c->argc;)
         if (!parse_option(s, &arg, readonly))
             return false;
     return true;

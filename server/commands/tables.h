@@ -6,6 +6,7 @@
 #include "server/command.h"
 
 /* clang-format off */
+extern const struct command cmd_acl_table[]; /* ACL */
 extern const struct command cmd_admin_table[]; /* INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */

@@ -7,6 +7,7 @@
 #include "server/conn.h"
 
 #include "codec/mem.h"
+#include "server/acl.h"
 #include "server/command.h"
 #include "server/exec.h"
 #include "server/loop.h"
@@ -257,6 +258,7 @@ static inline int set_up(void **state)
                                     .exec = &f->exec,
                                     .loop = f->loop,
                                     .stats = f->stats};
+    f->services.acl = acl_create(&f->services);
     f->conns = conns_create(&f->services);
     for (int i = 0; i < CLIENTS_MAX; i++)
         f->clients[i] = -1;
@@ -278,6 +280,7 @@ static inline int tear_down(void **state)
         buf_deinit(&f->exec.waiters[i].copy);
     buf_deinit(&f->exec.last_raw);
     stats_destroy(f->stats);
+    acl_destroy(f->services.acl);
     command_table_destroy(f->commands);
     config_destroy(f->config);
     mem_free(f);

@@ -261,13 +261,13 @@ static void strangers_are_refused_in_protected_mode(void **state)
 static void clients_without_password_are_limited(void **state)
 {
     struct fixture *f = *state;
-    struct bytes none = f->config->requirepass;
-    f->config->requirepass = bytes_text("secret");
+    struct bytes rules[] = {bytes_text("resetpass")};
+    struct buf error = {0};
+    assert_true(acl_set_user(f->services.acl, NULL, bytes_text("default"), rules, 1, &error));
     connect_client(f, 0);
     send_text(f, 0, "*11\r\n");
     expect(f, 0, "-ERR Protocol error: unauthenticated multibulk length\r\n");
     assert_true(f->ended[0]);
-    f->config->requirepass = none;
 }
 
 /* ---- Bookkeeping. */
