@@ -10,6 +10,7 @@
 #include "storage/loader.h"
 #include "storage/object_value.h"
 #include "storage/tier.h"
+#include "storage/value_type.h"
 
 #include <time.h>
 
@@ -243,20 +244,6 @@ static uint32_t families_on_disk(const struct keyspace *ks)
 typedef enum status get_fn(struct cold *cold, enum family family, struct bytes key,
                            struct buf *value, struct err *err);
 
-/* As object_next_deadline, of a record. */
-static int64_t record_deadline(enum object_type type, const struct record_header *header,
-                               struct bytes payload)
-{
-    const struct value_type *value_type = object_value_type(type);
-    int64_t expire_at_ms = header->has_expire ? header->expire_at_ms : OBJECT_NO_EXPIRE;
-    if (value_type == NULL || value_type->record_deadline == NULL)
-        return expire_at_ms;
-    int64_t deadline_ms = value_type->record_deadline(header, payload);
-    if (deadline_ms == OBJECT_NO_EXPIRE)
-        return expire_at_ms;
-    return header->has_expire && expire_at_ms < deadline_ms ? expire_at_ms : deadline_ms;
-}
-
 /* Reads the record that an entry is about, by cold_get or cold_get_cached. */
 static void read_record(struct expire *expire, struct index_entry *entry, get_fn *get,
                         struct bytes record_key, struct buf *value)
@@ -275,7 +262,7 @@ static void read_record(struct expire *expire, struct index_entry *entry, get_fn
         if (entry->status != ST_OK)
             return;
         entry->type = type;
-        entry->expire_at_ms = record_deadline(type, &header, payload);
+        entry->expire_at_ms = object_record_deadline(type, &header, payload);
         if (entry->expire_at_ms != OBJECT_NO_EXPIRE && entry->expire_at_ms <= expire->read_now_ms) {
             entry->value_off = (uint32_t)expire->values.len;
             entry->value_len = (uint32_t)value->len;

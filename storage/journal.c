@@ -588,15 +588,7 @@ enum status journal_check_dir(struct env *env, const char *dir, struct journal_c
         journal_scan_deinit(&scan);
         return err_set(err, ST_NOT_FOUND, "%s: no journal segment", dir);
     }
-    *out = (struct journal_check){
-        .first_offset = scan.list.items[0].start,
-        .end_offset = scan.end_offset,
-        .segment_count = scan.list.count,
-        .block_count = scan.block_count,
-        .disk_bytes = scan.disk_bytes,
-        .tail_bytes = scan.tail_cut_bytes,
-        .clean = scan.clean,
-    };
+    journal_scan_describe(&scan, out);
     journal_scan_deinit(&scan);
     return ST_OK;
 }

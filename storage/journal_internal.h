@@ -148,6 +148,8 @@ struct journal_scan {
  * that was found is durable on ST_OK. */
 enum status journal_scan(const struct journal_scan_options *options, struct journal_scan *out,
                          struct err *err);
+/* What a scan with at least one segment found. */
+void journal_scan_describe(const struct journal_scan *scan, struct journal_check *out);
 void journal_scan_deinit(struct journal_scan *scan);
 /* The database selected after `payload` (whole commands) if `db` was before it. */
 uint32_t journal_scan_selects(struct bytes payload, uint32_t db);

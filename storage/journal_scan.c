@@ -573,6 +573,19 @@ enum status journal_scan(const struct journal_scan_options *options, struct jour
     return st;
 }
 
+void journal_scan_describe(const struct journal_scan *scan, struct journal_check *out)
+{
+    *out = (struct journal_check){
+        .first_offset = scan->list.items[0].start,
+        .end_offset = scan->end_offset,
+        .segment_count = scan->list.count,
+        .block_count = scan->block_count,
+        .disk_bytes = scan->disk_bytes,
+        .tail_bytes = scan->tail_cut_bytes,
+        .clean = scan->clean,
+    };
+}
+
 void journal_scan_deinit(struct journal_scan *scan)
 {
     segment_list_deinit(&scan->list);

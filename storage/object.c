@@ -90,6 +90,19 @@ int64_t object_next_deadline(const struct object *o)
     return object_has_expire(o) && o->expire_at_ms < deadline_ms ? o->expire_at_ms : deadline_ms;
 }
 
+int64_t object_record_deadline(enum object_type type, const struct record_header *header,
+                               struct bytes payload)
+{
+    const struct value_type *value_type = object_value_type(type);
+    int64_t expire_at_ms = header->has_expire ? header->expire_at_ms : OBJECT_NO_EXPIRE;
+    if (value_type == NULL || value_type->record_deadline == NULL)
+        return expire_at_ms;
+    int64_t deadline_ms = value_type->record_deadline(header, payload);
+    if (deadline_ms == OBJECT_NO_EXPIRE)
+        return expire_at_ms;
+    return header->has_expire && expire_at_ms < deadline_ms ? expire_at_ms : deadline_ms;
+}
+
 uint64_t object_large_id(const struct object *o)
 {
     CHECK(o->large);

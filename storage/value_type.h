@@ -82,5 +82,8 @@ struct value_type {
 
 /* The table of a live object's type; never NULL for a type that is built in. */
 const struct value_type *object_value_type(enum object_type type);
+/* As object_next_deadline, of a record. Any thread. */
+int64_t object_record_deadline(enum object_type type, const struct record_header *header,
+                               struct bytes payload);
 
 #endif

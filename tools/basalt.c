@@ -9,16 +9,17 @@ static const struct {
     basalt_command_fn *run;
 } commands[] = {
     {"rdb", basalt_rdb},
+    {"check", basalt_check},
 };
 
 static void print_help(FILE *out)
 {
-    (void)fprintf(out,
-                  "Usage: basalt COMMAND ...\n"
-                  "       basalt --help | --version\n\n"
-                  "The tool for Basalt's data files. Commands:\n\n"
-                  "  rdb import FILE|- --dir DIR   makes a data directory out of an RDB file\n\n"
-                  "`basalt COMMAND --help` says more.\n");
+    (void)fprintf(out, "Usage: basalt COMMAND ...\n"
+                       "       basalt --help | --version\n\n"
+                       "The tool for Basalt's data files. Commands:\n\n"
+                       "  rdb import FILE|- --dir DIR   makes a data directory out of an RDB file\n"
+                       "  check DIR                     tells whether a data directory is sound\n\n"
+                       "`basalt COMMAND --help` says more.\n");
 }
 
 int main(int argc, char **argv)

@@ -14,5 +14,6 @@ enum basalt_exit {
 typedef int basalt_command_fn(int argc, char **argv);
 
 int basalt_rdb(int argc, char **argv);
+int basalt_check(int argc, char **argv);
 
 #endif

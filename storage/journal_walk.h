@@ -1,0 +1,27 @@
+/* Reading the journal of a directory that no process has open, block by block, changing nothing. */
+#ifndef BASALT_STORAGE_JOURNAL_WALK_H
+#define BASALT_STORAGE_JOURNAL_WALK_H
+
+#include "storage/journal.h"
+
+struct env;
+
+struct journal_walk_block {
+    uint64_t offset;      /* stream offset of the payload's first byte */
+    uint32_t db;          /* selected there */
+    struct bytes payload; /* whole commands; borrowed for the call */
+};
+
+/* False: that was enough. */
+typedef bool journal_walk_fn(void *arg, const struct journal_walk_block *block);
+
+/* Checks what journal_open would check that is needed from `from` on (as
+ * journal_options.needed_from), and calls `fn` for each block that ends behind `from`. What a torn
+ * tail holds is left out. `out` tells what was found, as journal_check_dir does.
+ *
+ * Returns ST_OK; ST_NOT_FOUND (no segment); ST_CORRUPT; ST_UNSUPPORTED; ST_IO, ST_LIMIT. Blocks. */
+MUST_USE enum status journal_walk(struct env *env, const char *dir, uint64_t from,
+                                  journal_walk_fn *fn, void *arg, struct journal_check *out,
+                                  struct err *err);
+
+#endif
