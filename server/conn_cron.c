@@ -136,7 +136,8 @@ static void check_timeout(struct conn *conn)
 {
     int64_t timeout_ms = (int64_t)conn->conns->config->timeout * 1000;
     if (timeout_ms == 0 || (conn->state & CONN_WAITS) != 0 ||
-        (conn->session.flags & (SESSION_MASTER | SESSION_REPLICA | SESSION_PUBSUB)) != 0)
+        (conn->session.flags &
+         (SESSION_MASTER | SESSION_REPLICA | SESSION_PUBSUB | SESSION_MONITOR)) != 0)
         return;
     if (conn_idle_ms(conn) > timeout_ms) {
         log_write(LOG_VERBOSE, "Closing idle client");

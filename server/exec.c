@@ -22,6 +22,7 @@
 #include "server/config.h"
 #include "server/exec_nested.h"
 #include "server/loop.h"
+#include "server/monitor.h"
 #include "server/multi.h"
 #include "server/output.h"
 #include "server/pubsub.h"
@@ -83,6 +84,7 @@ void exec_configure(struct exec *exec)
 {
     exec->always_cold = store_always_cold(exec->store);
     exec_watch_keyspace(exec);
+    exec_configure_observation(exec);
 }
 
 void exec_on_resumed(struct exec *exec, exec_resumed_fn *fn, void *arg)
@@ -141,6 +143,7 @@ void session_deinit(struct exec *exec, struct session *session)
     exec_cancel(exec, session);
     pubsub_forget(exec->services->pubsub, session);
     tracking_disable(exec->services->tracking, session);
+    monitors_remove(exec->services->monitors, session);
     multi_end(exec->watches, session);
     mem_free(session->name);
     mem_free(session->lib_name);
@@ -246,6 +249,7 @@ static enum exec_result suspend(struct call *c)
 {
     CHECK(c->pending != NULL);
     CHECK(c->changes == 0);
+    exec_begin_wait(c->pending);
     if ((c->session->flags & SESSION_SUSPENDED) == 0) {
         c->session->flags |= SESSION_SUSPENDED;
         c->exec->counters.suspended_total++;
@@ -363,11 +367,23 @@ static void remember_keys(struct call *c)
 
 void exec_run_handler(struct call *c)
 {
+    struct exec *exec = c->exec;
+    bool watched = !monitors_is_idle(exec->services->monitors);
+    if (watched && (c->command->flags & CMD_RUNS_SCRIPT) != 0)
+        exec_show(c); /* before its commands */
     uint64_t start = ticks_now();
     c->command->handler(c);
-    if (c->waiting)
+    if (watched && (!c->waiting || c->blocks) && (c->command->flags & CMD_SKIP_MONITOR) == 0)
+        exec_show(c);
+    if (c->waiting) {
+        if (watched && (c->command->flags & CMD_RUNS_SCRIPT) != 0)
+            c->pending->shown = true;
         return;
-    count_command(c, ticks_to_ns(&c->exec->scale, ticks_now() - start));
+    }
+    uint64_t duration_ns = ticks_to_ns(&exec->scale, ticks_now() - start);
+    count_command(c, duration_ns);
+    if (__builtin_expect(duration_ns >= exec->notable_ns || c->pending != NULL, 0))
+        exec_note_duration(c, duration_ns);
     remember_keys(c);
 }
 
@@ -465,6 +481,7 @@ enum exec_result exec_retry(struct pending *p)
 {
     struct exec *exec = p->exec;
     struct session *session = p->session;
+    exec_end_wait(p);
     if (exec->time_stale)
         exec_refresh_time(exec);
     session->reply.failed = false;
@@ -716,6 +733,7 @@ bool exec_tick_end(struct exec *exec)
     exec_refresh_time(exec);
     poll_waiting(exec);
     bool more = store_tick(exec->store, exec->now_ms, exec->mono_ms);
+    exec_note_tick(exec);
     exec_release_field_loads(exec);
     exec_serve_blocked(exec);
     pushes_begin(exec->pushes, NULL);

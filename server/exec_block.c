@@ -209,6 +209,7 @@ enum exec_result exec_block(struct call *c)
     CHECK(c->changes == 0);
     load_wait_release(c->exec->loader, &p->wait);
     CHECK(p->wait.outstanding == 0);
+    exec_end_wait(p);
     if ((c->session->flags & SESSION_SUSPENDED) != 0) {
         c->session->flags &= ~(uint32_t)SESSION_SUSPENDED;
         c->exec->counters.suspended_now--;

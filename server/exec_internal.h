@@ -44,9 +44,14 @@ struct pending {
     int64_t own_bytes;        /* of that allocation */
     uint64_t random_position; /* see call.random_position */
     bool has_random_position;
-    bool throttled;  /* in exec->waiting because of write pressure */
-    bool admitted;   /* its turn came */
-    bool in_waiting; /* linked in exec->waiting */
+    /* For the slow log: how long it has waited for its turn and for cold data. */
+    uint64_t queue_ns, load_ns;
+    uint64_t waits_since_ns; /* 0: it does not */
+    bool waits_for_turn;     /* else for cold data */
+    bool shown;              /* MONITOR has had it */
+    bool throttled;          /* in exec->waiting because of write pressure */
+    bool admitted;           /* its turn came */
+    bool in_waiting;         /* linked in exec->waiting */
     uint64_t throttled_at_ns;
     struct pending *next, *prev; /* exec->waiting */
 };
@@ -117,6 +122,9 @@ struct exec {
     struct ahead ahead;
     struct watches *watches; /* owned */
 
+    uint64_t notable_ns; /* a command that runs so long is for the slow log or latency monitor */
+    uint64_t syncs_seen; /* of the journal, by the latency monitor */
+
     struct exec_stats counters;
 };
 
@@ -179,6 +187,18 @@ void exec_watch_modified(struct call *c, const struct keyref *ref);
 void exec_watch_expired(struct exec *exec, uint32_t db, const struct keyref *ref);
 void exec_watch_db_emptied(struct call *c, uint32_t db);
 void exec_watch_db_replaced(struct call *c, uint32_t db, uint32_t by);
+
+/* exec_observe.c */
+void exec_configure_observation(struct exec *exec);
+/* A request begins to wait, for cold data or its turn to write; and goes on. */
+void exec_begin_wait(struct pending *p);
+void exec_end_wait(struct pending *p);
+/* A command has run, for so long: tells the slow log and the latency monitor what they want. */
+void exec_note_duration(struct call *c, uint64_t run_ns);
+/* The same for what the tick's end has done. */
+void exec_note_tick(struct exec *exec);
+/* Shows a command to those who use MONITOR, once however often its handler is called. */
+void exec_show(struct call *c);
 
 /* exec_ahead.c */
 /* A request has to wait for loads: asks also for what those behind it in the pipeline will need. */

@@ -79,13 +79,19 @@ struct session *pushes_running(const struct pushes *pushes)
     return pushes->running;
 }
 
-void push_begin(struct push *push, uint64_t count)
+struct buf *push_begin_line(struct push *push)
 {
     output_shared_unref(push->shared);
     push->shared = NULL;
     if (push->bytes.capacity > KEPT_BYTES_MAX)
         buf_deinit(&push->bytes);
     buf_clear(&push->bytes);
+    return &push->bytes;
+}
+
+void push_begin(struct push *push, uint64_t count)
+{
+    (void)push_begin_line(push);
     char digits[NUMBER_U64_CHARS_MAX];
     buf_append(&push->bytes, digits, number_format_u64(count, digits));
     buf_append(&push->bytes, "\r\n", 2);
@@ -134,15 +140,17 @@ static void note_told(struct pushes *pushes, struct session *to)
     to->told_offset = TOLD_NOW;
 }
 
+/* `first` goes before the bytes; 0: nothing. */
 static bool send_to(struct pushes *pushes, struct push *push, struct session *to,
-                    struct output *postponed)
+                    struct output *postponed, char first)
 {
     CHECK(pushes->active);
     if (to->conn == NULL || (to->flags & (SESSION_CLOSE_ASAP | SESSION_CLOSE_AFTER_REPLY)) != 0)
         return false;
     note_told(pushes, to);
     struct output *out = to == pushes->running ? postponed : to->reply.out;
-    output_append(out, to->reply.resp == 2 ? "*" : ">", 1);
+    if (first != 0)
+        output_append(out, &first, 1);
     if (push->shared == NULL && push->bytes.len >= SHARE_BYTES_MIN)
         push->shared = output_shared_create(&push->bytes);
     if (push->shared != NULL)
@@ -154,14 +162,24 @@ static bool send_to(struct pushes *pushes, struct push *push, struct session *to
     return true;
 }
 
+static char first_byte(const struct session *to)
+{
+    return to->reply.resp == 2 ? '*' : '>';
+}
+
+bool push_send_line(struct pushes *pushes, struct push *push, struct session *to)
+{
+    return send_to(pushes, push, to, &pushes->postponed, 0);
+}
+
 bool push_send(struct pushes *pushes, struct push *push, struct session *to)
 {
-    return send_to(pushes, push, to, &pushes->postponed);
+    return send_to(pushes, push, to, &pushes->postponed, first_byte(to));
 }
 
 bool push_send_last(struct pushes *pushes, struct push *push, struct session *to)
 {
-    return send_to(pushes, push, to, &pushes->postponed_last);
+    return send_to(pushes, push, to, &pushes->postponed_last, first_byte(to));
 }
 
 void push_deinit(struct push *push)

@@ -48,6 +48,11 @@ void push_add(struct push *push, struct bytes element);
 void push_add_resp(struct push *push, struct bytes resp); /* finished RESP, one element */
 void push_add_null(struct push *push, uint8_t protocol);
 void push_add_integer(struct push *push, int64_t value);
+/* Begins a line of its own instead, which is no push of RESP3 (MONITOR); to be written to the
+ * result, with its first byte and its end. */
+struct buf *push_begin_line(struct push *push);
+/* Sends such a line. False: the session is about to go. */
+bool push_send_line(struct pushes *pushes, struct push *push, struct session *to);
 /* As RESP3 push or RESP2 array, as the session speaks. CLIENT REPLY OFF does not hold it back.
  * False: it is about to go. */
 bool push_send(struct pushes *pushes, struct push *push, struct session *to);

@@ -7,10 +7,12 @@
 #include "server/config.h"
 #include "server/conn.h"
 #include "server/exec.h"
+#include "server/latency.h"
 #include "server/listener.h"
 #include "server/log.h"
 #include "server/loop.h"
 #include "server/memory_report.h"
+#include "server/monitor.h"
 #include "server/oom_score.h"
 #include "server/open_files.h"
 #include "server/pubsub.h"
@@ -18,6 +20,7 @@
 #include "server/replay.h"
 #include "server/scripting.h"
 #include "server/services.h"
+#include "server/slowlog.h"
 #include "server/stats.h"
 #include "server/supervise.h"
 #include "server/tracking.h"
@@ -214,6 +217,9 @@ static void register_hooks(struct server *server)
                                                  "journal-retention-size",
                                                  "debug-always-cold",
                                                  "notify-keyspace-events",
+                                                 "slowlog-log-slower-than",
+                                                 "slowlog-max-len",
+                                                 "latency-monitor-threshold",
                                                  "large-object-threshold",
                                                  "large-collection-threshold",
                                                  "whole-load-limit",
@@ -469,6 +475,9 @@ static enum status open_parts(struct server *server, struct err *err)
     services->cold = store_cold(services->store);
     services->pubsub = pubsub_create(services->pushes, ks_hash_seed(services->ks));
     services->tracking = tracking_create(services, ks_hash_seed(services->ks));
+    services->slowlog = slowlog_create();
+    services->latency = latency_create();
+    services->monitors = monitors_create(services->pushes);
     services->exec = exec_create(services);
     services->scripting = scripting_create(services);
     st = scripting_read_libraries(services->scripting, err);
@@ -532,6 +541,9 @@ void server_close(struct server *server)
     exec_destroy(services->exec);
     tracking_destroy(services->tracking);
     pubsub_destroy(services->pubsub);
+    monitors_destroy(services->monitors);
+    latency_destroy(services->latency);
+    slowlog_destroy(services->slowlog);
     pushes_destroy(services->pushes);
     struct err err;
     (void)store_close(services->store, false, &err);

@@ -19,6 +19,9 @@ struct pubsub;
 struct pushes;
 struct tracking;
 struct scripting;
+struct slowlog;
+struct latency;
+struct monitors;
 
 struct services {
     struct config *config;          /* settings (config.h) */
@@ -36,6 +39,9 @@ struct services {
     struct pubsub *pubsub;       /* who is subscribed to what (pubsub.h) */
     struct tracking *tracking;   /* who may have cached what (tracking.h) */
     struct scripting *scripting; /* EVAL, functions (scripting.h) */
+    struct slowlog *slowlog;     /* requests that took long (slowlog.h) */
+    struct latency *latency;     /* what held clients up (latency.h) */
+    struct monitors *monitors;   /* who uses MONITOR (monitor.h) */
     struct server *server;       /* shutdown, facts for INFO (server.h) */
 };
 

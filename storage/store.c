@@ -35,6 +35,8 @@ struct store {
     struct reap *reap;
     uint32_t memory_pressure; /* as of the last tick, 0..1000 */
     bool cuts_held;           /* store_hold_cuts */
+    bool measures_ticks;
+    struct store_tick_times tick_times; /* of the last tick */
 };
 
 /* ---- Reclaiming memory ------------------------------------------------------------------------
@@ -411,6 +413,21 @@ void store_hold_cuts(struct store *store, bool hold)
     store->cuts_held = hold;
 }
 
+void store_measure_ticks(struct store *store, bool measure)
+{
+    store->measures_ticks = measure;
+}
+
+const struct store_tick_times *store_tick_times(const struct store *store)
+{
+    return &store->tick_times;
+}
+
+static int64_t tick_clock_us(const struct store *store)
+{
+    return store->measures_ticks ? env_now_mono_us(store->options.env) : 0;
+}
+
 bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
 {
     struct keyspace *ks = store->ks;
@@ -421,9 +438,16 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
     loader_submit(store->loader);
     if (store->replay != NULL)
         return false;
+    int64_t start_us = tick_clock_us(store);
     bool more = expire_tick(store->expire, now_ms, EXPIRE_BUDGET_US);
+    int64_t expired_us = tick_clock_us(store);
     more = cut_tick(store->cut, mono_ms, CUT_BUDGET_US) || more;
+    int64_t cut_us = tick_clock_us(store);
     more = !make_room(store) || more;
+    store->tick_times =
+        (struct store_tick_times){.expire_us = (uint64_t)(expired_us - start_us),
+                                  .cut_us = (uint64_t)(cut_us - expired_us),
+                                  .evict_us = (uint64_t)(tick_clock_us(store) - cut_us)};
     reap_tick(store->reap, ks->applied_epoch, mono_ms);
     return more;
 }

@@ -81,6 +81,12 @@ uint64_t store_replay_left(const struct store *store);
 /* Once per loop tick: completions, cuts, eviction, expiry. True when there is more to do at once.
  */
 bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms);
+/* How long the last tick was busy with what may hold clients up; zeros unless it is measured. */
+struct store_tick_times {
+    uint64_t expire_us, cut_us, evict_us;
+};
+void store_measure_ticks(struct store *store, bool measure);
+const struct store_tick_times *store_tick_times(const struct store *store);
 /* While it is held no cut begins (I4): a unit of several commands is running, and the journal does
  * not have its effects yet. No tick may come meanwhile; store_cut_now and store_evict_all are
  * ST_AGAIN. */

@@ -8,6 +8,7 @@
 #include "server/config.h"
 #include "server/exec.h"
 #include "server/exec_access.h"
+#include "server/monitor.h"
 #include "server/multi.h"
 #include "server/pubsub.h"
 #include "server/services.h"
@@ -184,6 +185,7 @@ static void cmd_reset(struct call *c)
     multi_end(exec_watches(c->exec), session);
     pubsub_forget(c->services->pubsub, session);
     tracking_disable(c->services->tracking, session);
+    monitors_remove(c->services->monitors, session);
     session->db = 0;
     acl_admit(c->services->acl, session);
     client_set_attribute(&session->name, (struct bytes){0});

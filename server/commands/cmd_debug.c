@@ -92,6 +92,8 @@ static void debug_object(struct call *c)
     if (o == NULL)
         return;
     uint32_t idle = ks_idle_seconds(c->ks, o);
+    /* The access clock is monotonic; what is told is wall time, the same for the same access. */
+    int64_t boot_s = (c->now_ms - exec_mono_ms(c->exec)) / 1000;
     char more[128], text[384];
     describe_nodes(c->services->config, o, more, sizeof more);
     (void)snprintf(text, sizeof text,
@@ -99,7 +101,7 @@ static void debug_object(struct call *c)
                    "lru_seconds_idle:%u%s",
                    (const void *)o, object_encoding_name(o),
                    (unsigned long long)serialized_len(c->services->config, o),
-                   (uint32_t)(c->now_ms / 1000 - idle) & LRU_CLOCK_MASK, idle, more);
+                   (uint32_t)(boot_s + o->access) & LRU_CLOCK_MASK, idle, more);
     reply_simple(c->reply, text);
 }
 

@@ -30,15 +30,18 @@ extern const struct command cmd_hash_list_table[]; /* HGETALL, HSCAN and the lik
 extern const struct command cmd_hash_table[]; /* HSET, HGET and the like */
 extern const struct command cmd_hyperloglog_table[]; /* PFADD and the like */
 extern const struct command cmd_key_table[]; /* keys of any type */
+extern const struct command cmd_latency_table[]; /* LATENCY */
 extern const struct command cmd_lcs_table[]; /* LCS */
 extern const struct command cmd_list_pop_table[]; /* LPOP, BLPOP, LMOVE and the like */
 extern const struct command cmd_list_table[]; /* LPUSH, LRANGE and the like */
 extern const struct command cmd_memory_table[]; /* MEMORY */
+extern const struct command cmd_monitor_table[]; /* MONITOR */
 extern const struct command cmd_multi_table[]; /* MULTI, EXEC, WATCH and the like */
 extern const struct command cmd_object_table[]; /* OBJECT */
 extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
 extern const struct command cmd_range_table[]; /* parts of strings */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
+extern const struct command cmd_slowlog_table[]; /* SLOWLOG */
 extern const struct command cmd_sort_table[]; /* SORT, SORT_RO */
 extern const struct command cmd_stream_group_table[]; /* XGROUP, XACK and the like */
 extern const struct command cmd_stream_info_table[]; /* XINFO */
