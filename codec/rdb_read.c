@@ -2,7 +2,8 @@
  *
  * Values other than strings are skipped by a small grammar: a row per type says which fields come
  * first, and which fields are repeated behind a count. Content is not decoded, nor is it checked
- * beyond what its length says; streams and modules, whose parts nest, have a function each. */
+ * beyond what its length says; streams and modules, whose parts nest, have a function each. What
+ * values contain is decoded in rdb_read_value.c. */
 #include "codec/rdb_read.h"
 
 #include "codec/check.h"
@@ -73,9 +74,14 @@ static const struct value_grammar grammars[RDB_TYPE_COUNT] = {
     [RDB_TYPE_HASH_LISTPACK_EX] = {"hash", "ms", NULL},
 };
 
+bool rdb_type_is_known(uint8_t type)
+{
+    return type < RDB_TYPE_COUNT && grammars[type].name != NULL;
+}
+
 const char *rdb_type_name(uint8_t type)
 {
-    return type < RDB_TYPE_COUNT && grammars[type].name != NULL ? grammars[type].name : "unknown";
+    return rdb_type_is_known(type) ? grammars[type].name : "unknown";
 }
 
 int rdb_module_name(uint64_t module_id, char name_out[RDB_MODULE_NAME_BYTES + 1])
@@ -289,6 +295,14 @@ enum status rdb_reader_read_string(struct rdb_reader *reader, struct bytes *valu
     return conclude(reader, st, err);
 }
 
+enum status rdb_reader_read_value(struct rdb_reader *reader, rdb_element_fn *take, void *arg,
+                                  struct err *err)
+{
+    begin_value(reader);
+    enum status st = rdb_decode_value(&reader->in, reader->key.type, take, arg, &reader->failure);
+    return conclude(reader, st, err);
+}
+
 enum status rdb_reader_read_raw(struct rdb_reader *reader, struct buf *out, struct err *err)
 {
     begin_value(reader);
@@ -439,7 +453,7 @@ static enum status read_key(struct rdb_reader *reader, uint8_t type, struct rdb_
                             struct err *err)
 {
     reader->in.doing = "reading a key's name";
-    if (type >= RDB_TYPE_COUNT || grammars[type].name == NULL)
+    if (!rdb_type_is_known(type))
         return rdb_input_fail(&reader->in, err, ST_CORRUPT, "unknown type or opcode %d", type);
     if (type == RDB_TYPE_MODULE_PRE_GA)
         return rdb_input_fail(&reader->in, err, ST_UNSUPPORTED,

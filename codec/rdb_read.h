@@ -14,6 +14,7 @@
 
 #include "codec/buf.h"
 #include "codec/rdb_format.h"
+#include "codec/rdb_read_value.h"
 #include "codec/status.h"
 
 /* Reads at least one and at most `capacity` bytes into `out`; 0 bytes mean the end of the input. On
@@ -76,6 +77,10 @@ MUST_USE enum status rdb_reader_next(struct rdb_reader *reader, struct rdb_item 
 /* Only for RDB_TYPE_STRING: the whole text. */
 MUST_USE enum status rdb_reader_read_string(struct rdb_reader *reader, struct bytes *value_out,
                                             struct err *err);
+/* All types: hands the value over element by element (rdb_read_value.h). A module's is
+ * ST_UNSUPPORTED. What the receiver returns is final, too. */
+MUST_USE enum status rdb_reader_read_value(struct rdb_reader *reader, rdb_element_fn *take,
+                                           void *arg, struct err *err);
 /* Appends the value's bytes as they stand in the file: what DUMP gives between type and version. */
 MUST_USE enum status rdb_reader_read_raw(struct rdb_reader *reader, struct buf *out,
                                          struct err *err);

@@ -30,9 +30,22 @@ void rdb_input_init(struct rdb_input *in, const struct rdb_reader_options *optio
     };
 }
 
+void rdb_input_init_memory(struct rdb_input *in, struct bytes data, uint64_t string_bytes_max)
+{
+    *in = (struct rdb_input){
+        .string_bytes_max = string_bytes_max != 0 ? string_bytes_max : LZF_BYTES_MAX,
+        .data = (uint8_t *)(uintptr_t)data.data, /* fill() does not write to it */
+        .end = data.len,
+        .ended = true,
+        .in_memory = true,
+        .doing = "reading",
+    };
+}
+
 void rdb_input_deinit(struct rdb_input *in)
 {
-    mem_free(in->data);
+    if (!in->in_memory)
+        mem_free(in->data);
     buf_deinit(&in->compressed);
     *in = (struct rdb_input){0};
 }
@@ -61,9 +74,17 @@ enum status rdb_input_fail(const struct rdb_input *in, struct err *err, enum sta
                    detail);
 }
 
+static enum status fail_at_end(struct rdb_input *in, size_t len, struct err *err)
+{
+    return rdb_input_fail(in, err, ST_CORRUPT, "the %s here, at least %zu more bytes must follow",
+                          in->in_memory ? "bytes end" : "file ends", len - (in->end - in->at));
+}
+
 /* Reads until `len` bytes are there to decode. */
 static enum status fill(struct rdb_input *in, size_t len, struct err *err)
 {
+    if (in->in_memory)
+        return fail_at_end(in, len, err);
     (void)rdb_input_checksum(in);
     memmove(in->data, in->data + in->at, in->end - in->at);
     in->data_offset += in->at;
@@ -82,9 +103,7 @@ static enum status fill(struct rdb_input *in, size_t len, struct err *err)
             in->ended = got == 0;
         }
         if (in->ended)
-            return rdb_input_fail(in, err, ST_CORRUPT,
-                                  "the file ends here, at least %zu more bytes must follow",
-                                  len - in->end);
+            return fail_at_end(in, len, err);
         in->end += got;
     }
     return ST_OK;

@@ -9,13 +9,14 @@ struct rdb_input {
     rdb_read_fn *read;
     void *read_arg;
     uint64_t string_bytes_max;
-    uint8_t *data;         /* owned, INPUT_BYTES */
+    uint8_t *data;         /* owned, INPUT_BYTES; unless in_memory: borrowed, not written to */
     size_t at;             /* next byte to decode */
     size_t end;            /* of what was read */
     size_t checksum_at;    /* bytes before it are in the checksum */
     uint64_t data_offset;  /* of data[0] in the file */
     uint64_t checksum;     /* CRC64 so far */
     bool ended;            /* the read function said so */
+    bool in_memory;        /* data is borrowed, and all there is */
     struct buf *copy;      /* borrowed: what is decoded is also appended here; or NULL */
     struct buf compressed; /* scratch for a compressed string longer than the input buffer */
     const char *doing;     /* static: for messages */
@@ -28,6 +29,8 @@ struct rdb_length_field {
 };
 
 void rdb_input_init(struct rdb_input *in, const struct rdb_reader_options *options);
+/* Over bytes in memory. */
+void rdb_input_init_memory(struct rdb_input *in, struct bytes data, uint64_t string_bytes_max);
 void rdb_input_deinit(struct rdb_input *in);
 uint64_t rdb_input_offset(const struct rdb_input *in);
 /* The checksum of all bytes decoded so far. */
@@ -51,5 +54,11 @@ MUST_USE enum status rdb_input_length(struct rdb_input *in, uint64_t *out, struc
 MUST_USE enum status rdb_input_string(struct rdb_input *in, struct buf *scratch, struct bytes *out,
                                       struct err *err);
 MUST_USE enum status rdb_input_skip_string(struct rdb_input *in, struct err *err);
+
+/* rdb_read_value.c: decodes the value, of a known type, at which the input stands. */
+MUST_USE enum status rdb_decode_value(struct rdb_input *in, uint8_t type, rdb_element_fn *take,
+                                      void *arg, struct err *err);
+/* rdb_read.c */
+bool rdb_type_is_known(uint8_t type);
 
 #endif

@@ -38,6 +38,7 @@ static const struct command *const tables[] = {
     cmd_object_table,
     cmd_pubsub_table,
     cmd_range_table,
+    cmd_restore_table,
     cmd_scan_table,
     cmd_slowlog_table,
     cmd_sort_table,

@@ -268,6 +268,7 @@ struct config {
     int list_max_listpack_size;       /* > 0: entries, -1..-5: 4 to 64 KiB */
     int list_compress_depth;
     size_t debug_list_plain_bytes;   /* DEBUG QUICKLIST-PACKED-THRESHOLD; not a setting */
+    bool debug_skip_checksum;        /* DEBUG SET-SKIP-CHECKSUM-VALIDATION; not a setting */
     uint64_t stream_node_max_bytes;  /* 0: no limit */
     int64_t stream_node_max_entries; /* 0: no limit */
     uint64_t hll_sparse_max_bytes;

@@ -32,3 +32,15 @@ void ks_touch_lfu(struct keyspace *ks, struct object *o)
     }
     o->access = OBJECT_ACCESS_LFU | lfu_minutes(ks) << 8 | counter;
 }
+
+void ks_set_idle(struct keyspace *ks, struct object *o, uint64_t idle_s)
+{
+    if (!ks->clock.lfu)
+        o->access = ks->clock.seconds > idle_s ? ks->clock.seconds - (uint32_t)idle_s : 0;
+}
+
+void ks_set_frequency(struct keyspace *ks, struct object *o, uint8_t counter)
+{
+    if (ks->clock.lfu)
+        o->access = OBJECT_ACCESS_LFU | lfu_minutes(ks) << 8 | counter;
+}

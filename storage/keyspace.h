@@ -202,6 +202,10 @@ static inline uint32_t ks_idle_seconds(const struct keyspace *ks, const struct o
 }
 /* The logarithmic counter as it has decayed by now; meaningful while the clock is set to LFU. */
 uint8_t ks_frequency(const struct keyspace *ks, const struct object *o);
+/* As if it had last been used so long ago (as far back as the clock goes), or so often; each only
+ * under the policies that look at it. */
+void ks_set_idle(struct keyspace *ks, struct object *o, uint64_t idle_s);
+void ks_set_frequency(struct keyspace *ks, struct object *o, uint8_t counter);
 /* Bytes of RAM that an object takes (allocator's sizes), O(1) for all types. */
 size_t ks_object_bytes(const struct object *o);
 /* Bytes of all objects, tables, lists and hints. */

@@ -522,6 +522,15 @@ static void debug_accept(struct call *c)
     reply_ok(c->reply);
 }
 
+static void debug_skip_checksum(struct call *c)
+{
+    int64_t on;
+    if (!call_arg_i64(c, 2, &on))
+        return;
+    c->services->config->debug_skip_checksum = on != 0;
+    reply_ok(c->reply);
+}
+
 static void debug_packed_threshold(struct call *c)
 {
     const uint64_t limit = ((uint64_t)1 << 32) - ((uint64_t)1 << 20);
@@ -677,8 +686,8 @@ static const struct debug_row {
     {"reload", debug_reload, 2, 0, true},
     {"replybuffer", debug_reply_buffer, 4, 4, false},
     {"set-active-expire", debug_set_active_expire, 3, 3, false},
-    {"set-skip-checksum-validation", debug_accept, 3, 3, false},
     {"set-disable-deny-scripts", debug_set_disable_deny_scripts, 3, 3, false},
+    {"set-skip-checksum-validation", debug_skip_checksum, 3, 3, false},
     {"sleep", debug_sleep, 3, 3, false},
     {"stringmatch-len", debug_string_match, 4, 4, false},
 };

@@ -165,23 +165,6 @@ bool stream_has_gaps(const struct stream *s, struct stream_id from)
            stream_id_compare(from, s->max_deleted_id) <= 0;
 }
 
-int64_t stream_entries_up_to(const struct stream *s, struct stream_id id)
-{
-    if (s->entries_added == 0)
-        return 0;
-    int to_last = stream_id_compare(id, s->last_id);
-    if ((s->length == 0 && to_last <= 0) || to_last == 0)
-        return (int64_t)s->entries_added;
-    if (to_last > 0)
-        return STREAM_ENTRIES_READ_UNKNOWN;
-    int to_first = stream_id_compare(id, s->first_id);
-    bool whole = stream_id_is_zero(s->max_deleted_id) ||
-                 stream_id_compare(s->max_deleted_id, s->first_id) < 0;
-    if (!whole || to_first > 0)
-        return STREAM_ENTRIES_READ_UNKNOWN;
-    return (int64_t)(s->entries_added - s->length) + (to_first == 0 ? 1 : 0);
-}
-
 /* ---- Effects ----------------------------------------------------------------------------------
  */
 

@@ -34,8 +34,6 @@ void stream_change_end(struct call *c, int index, struct object *o);
 void stream_reply_no_group(struct call *c, struct bytes key, struct bytes group,
                            const char *behind);
 
-/* How many entries of a stream's whole life come up to `id`, or STREAM_ENTRIES_READ_UNKNOWN. */
-int64_t stream_entries_up_to(const struct stream *s, struct stream_id id);
 /* Whether an entry behind `from` may have been deleted. */
 bool stream_has_gaps(const struct stream *s, struct stream_id from);
 

@@ -40,6 +40,7 @@ extern const struct command cmd_multi_table[]; /* MULTI, EXEC, WATCH and the lik
 extern const struct command cmd_object_table[]; /* OBJECT */
 extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
 extern const struct command cmd_range_table[]; /* parts of strings */
+extern const struct command cmd_restore_table[]; /* RESTORE, RESTORE-ASKING */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
 extern const struct command cmd_slowlog_table[]; /* SLOWLOG */
 extern const struct command cmd_sort_table[]; /* SORT, SORT_RO */

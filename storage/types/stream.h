@@ -208,6 +208,8 @@ struct stream_group *stream_create_group(struct stream *s, struct bytes name,
 void stream_destroy_group(struct stream *s, struct stream_group *group);
 void stream_set_group_id(struct stream *s, struct stream_group *group, struct stream_id last_id,
                          int64_t entries_read);
+/* How many entries of the stream's whole life come up to `id`, or STREAM_ENTRIES_READ_UNKNOWN. */
+int64_t stream_entries_up_to(const struct stream *s, struct stream_id id);
 static inline struct bytes stream_group_name(const struct stream_group *group)
 {
     return bytes_make(group->part->name, group->part->name_len);
