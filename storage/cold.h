@@ -214,6 +214,13 @@ MUST_USE enum status cold_flush(struct cold *cold, struct err *err);
 /* Compacts what lies in lower <= key < upper (empty: no bound) down to the last level and waits. */
 MUST_USE enum status cold_compact_range(struct cold *cold, enum family family, struct bytes lower,
                                         struct bytes upper, struct err *err);
+/* Writes the family's memtable out, and has the files above the last level that overlap lower <=
+ * key < upper merged into it, in the background: what was deleted there gives its space back. */
+MUST_USE enum status cold_settle_range(struct cold *cold, enum family family, struct bytes lower,
+                                       struct bytes upper, struct err *err);
+/* How much of the files is lower <= key < upper, about; 0 if that cannot be said. Reads indexes. */
+uint64_t cold_file_bytes(struct cold *cold, enum family family, struct bytes lower,
+                         struct bytes upper);
 /* Drops the files that lie wholly in lower <= key < upper, at once and without reading them: for
  * ranges that a cold_batch_delete_range has deleted before. Files of level 0 stay. Snapshots that
  * are still to be read there would lose them. */

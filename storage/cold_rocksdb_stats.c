@@ -116,3 +116,21 @@ uint64_t cold_memory_bound(struct cold *cold)
     cold_leave(cold);
     return bound;
 }
+
+uint64_t cold_file_bytes(struct cold *cold, enum family family, struct bytes lower,
+                         struct bytes upper)
+{
+    const char *from = cold_chars(lower);
+    const char *to = cold_chars(upper);
+    uint64_t bytes = 0;
+    char *text = NULL;
+    if (!cold_try_enter(cold))
+        return 0;
+    rocksdb_approximate_sizes_cf(cold->db, cold->families[family], 1, &from, &lower.len, &to,
+                                 &upper.len, &bytes, &text);
+    cold_leave(cold);
+    if (text != NULL)
+        bytes = 0;
+    rocksdb_free(text);
+    return bytes;
+}

@@ -153,6 +153,29 @@ enum status cold_drop_files(struct cold *cold, enum family family, struct bytes 
     return cold_write_end(cold, st, err);
 }
 
+static enum status settle_range(struct cold *cold, enum family family, struct bytes lower,
+                                struct bytes upper, struct err *err)
+{
+    enum status st = flush_family(cold, (int)family, err);
+    if (st != ST_OK)
+        return st;
+    char *text = NULL;
+    rocksdb_suggest_compact_range_cf(cold->db, cold->families[family], cold_chars(lower), lower.len,
+                                     cold_chars(upper), upper.len, &text);
+    return text == NULL ? ST_OK : cold_error_take(text, "merge of files", err);
+}
+
+enum status cold_settle_range(struct cold *cold, enum family family, struct bytes lower,
+                              struct bytes upper, struct err *err)
+{
+    struct err own;
+    err = err != NULL ? err : &own;
+    enum status st = cold_write_begin(cold, err);
+    if (st != ST_OK)
+        return st;
+    return cold_write_end(cold, settle_range(cold, family, lower, upper, err), err);
+}
+
 static enum status checkpoint(struct cold *cold, const char *dir, struct err *err)
 {
     char *text = NULL;

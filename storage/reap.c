@@ -10,6 +10,7 @@
 #include "storage/loader.h"
 #include "storage/meta.h"
 
+#include <string.h>
 #include <time.h>
 
 #define PERIOD_MS       3000 /* between jobs when nothing has happened */
@@ -17,6 +18,15 @@
 #define ENTRIES_PER_JOB 32
 /* Up to so many records go one by one: range deletions cost reads. */
 #define SINGLE_DELETE_MAX 1000
+#define FILE_BYTES_MIN    ((uint64_t)8 << 20) /* in files, for their space to be got back at once */
+
+/* A range of a family that a job has dropped, with much of it in files. */
+struct reap_range {
+    enum family family;
+    uint8_t prefix_len;
+    uint8_t lower[RECORD_ELEMENT_PREFIX_BYTES];
+    uint8_t upper[RECORD_ELEMENT_PREFIX_BYTES];
+};
 
 struct reap {
     struct job job; /* first */
@@ -31,6 +41,8 @@ struct reap {
     /* the job's: an emptied database that is being searched for large objects */
     struct buf next_note; /* where the next job begins; empty: at the start */
     struct buf resume;    /* of the first note: type u8, then the key to go on with; empty: none */
+    struct reap_range ranges[ENTRIES_PER_JOB]; /* what finds no place waits for a compaction */
+    uint32_t range_count;
     struct reap_stats work;
     /* the main thread's */
     struct reap_stats stats;
@@ -61,9 +73,22 @@ void reap_destroy(struct reap *reap)
     mem_free(reap);
 }
 
-/* Deletes a range of a family: few records one by one, many as a range. */
+static void note_files(struct reap *reap, enum family family, struct bytes lower,
+                       struct bytes upper)
+{
+    if (reap->range_count == ENTRIES_PER_JOB ||
+        cold_file_bytes(reap->cold, family, lower, upper) < FILE_BYTES_MIN)
+        return;
+    struct reap_range *range = &reap->ranges[reap->range_count++];
+    range->family = family;
+    range->prefix_len = (uint8_t)lower.len;
+    memcpy(range->lower, lower.data, lower.len);
+    memcpy(range->upper, upper.data, upper.len);
+}
+
+/* Deletes a range of a family, between two prefixes: few records one by one, many as a range. */
 static enum status drop_range(struct reap *reap, struct cold_batch *batch, enum family family,
-                              struct bytes lower, struct bytes upper, bool *ranged_out)
+                              struct bytes lower, struct bytes upper)
 {
     struct cold_iter_options options = {.lower = lower, .upper = upper};
     struct cold_iter *iter = cold_iter_create(reap->cold, family, &options);
@@ -71,15 +96,14 @@ static enum status drop_range(struct reap *reap, struct cold_batch *batch, enum 
     for (cold_iter_seek(iter, lower); cold_iter_valid(iter) && count <= SINGLE_DELETE_MAX;
          cold_iter_next(iter))
         count++;
-    bool ranged = count > SINGLE_DELETE_MAX;
-    if (!ranged) {
+    if (count <= SINGLE_DELETE_MAX) {
         for (cold_iter_seek(iter, lower); cold_iter_valid(iter); cold_iter_next(iter))
             cold_batch_delete(batch, family, cold_iter_key(iter));
         reap->work.records += count;
     } else {
         cold_batch_delete_range(batch, family, lower, upper);
+        note_files(reap, family, lower, upper);
         reap->work.ranges++;
-        *ranged_out = true;
     }
     enum status st = cold_iter_status(iter, NULL);
     cold_iter_destroy(iter);
@@ -93,10 +117,8 @@ static enum status drop_object(struct reap *reap, struct cold_batch *batch, uint
     uint8_t upper[RECORD_ELEMENT_PREFIX_BYTES];
     record_element_prefix_encode(object_id, lower);
     record_element_prefix_encode(object_id + 1, upper);
-    struct bytes from = bytes_make(lower, sizeof(lower));
-    struct bytes to = bytes_make(upper, sizeof(upper));
-    bool ranged = false;
-    enum status st = drop_range(reap, batch, loader_family(type), from, to, &ranged);
+    enum status st = drop_range(reap, batch, loader_family(type), bytes_make(lower, sizeof(lower)),
+                                bytes_make(upper, sizeof(upper)));
     reap->work.objects++;
     return st;
 }
@@ -144,32 +166,23 @@ static enum status note_large_objects(struct reap *reap, struct cold_batch *batc
     return st;
 }
 
-/* What is to be done once the job's batch is on stable storage: files that hold nothing but a
- * dropped range go as a whole. Not before: without the range's deletion, what they had deleted in
- * older files would come to light again. */
-struct reap_files {
-    uint32_t db_ids[ENTRIES_PER_JOB];
-    uint8_t types[ENTRIES_PER_JOB]; /* bit per object type */
-    uint32_t count;
-};
-
-static void drop_files(struct reap *reap, const struct reap_files *files)
+/* Once the job's batch is on stable storage, files that hold nothing but a dropped range go as a
+ * whole. Not before: without the range's deletion, what they had deleted in older files would come
+ * to light again. Those that have other keys, too, are merged with the deletion. */
+static void drop_files(struct reap *reap)
 {
-    for (uint32_t i = 0; i < files->count; i++) {
-        uint8_t lower[RECORD_DB_ID_BYTES];
-        uint8_t upper[RECORD_DB_ID_BYTES];
-        record_db_prefix_encode(files->db_ids[i], lower);
-        record_db_prefix_encode(files->db_ids[i] + 1, upper);
-        for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
-            if ((files->types[i] >> type & 1) != 0 &&
-                cold_drop_files(reap->cold, loader_family(type), bytes_make(lower, sizeof(lower)),
-                                bytes_make(upper, sizeof(upper)), NULL) != ST_OK)
-                reap->work.errors++;
+    for (uint32_t i = 0; i < reap->range_count; i++) {
+        const struct reap_range *range = &reap->ranges[i];
+        struct bytes lower = bytes_make(range->lower, range->prefix_len);
+        struct bytes upper = bytes_make(range->upper, range->prefix_len);
+        if (cold_drop_files(reap->cold, range->family, lower, upper, NULL) != ST_OK ||
+            cold_settle_range(reap->cold, range->family, lower, upper, NULL) != ST_OK)
+            reap->work.errors++;
     }
 }
 
 static enum status drop_db(struct reap *reap, struct cold_batch *batch, uint32_t db_id,
-                           struct reap_files *files, int64_t deadline_us)
+                           int64_t deadline_us)
 {
     enum status st = note_large_objects(reap, batch, db_id, deadline_us);
     if (st != ST_OK)
@@ -178,25 +191,15 @@ static enum status drop_db(struct reap *reap, struct cold_batch *batch, uint32_t
     uint8_t upper[RECORD_DB_ID_BYTES];
     record_db_prefix_encode(db_id, lower);
     record_db_prefix_encode(db_id + 1, upper);
-    struct bytes from = bytes_make(lower, sizeof(lower));
-    struct bytes to = bytes_make(upper, sizeof(upper));
-    uint8_t types = 0;
-    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT && st == ST_OK; type++) {
-        bool ranged = false;
-        st = drop_range(reap, batch, loader_family(type), from, to, &ranged);
-        if (ranged)
-            types |= (uint8_t)(1u << type);
-    }
-    if (types != 0) {
-        files->db_ids[files->count] = db_id;
-        files->types[files->count++] = types;
-    }
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT && st == ST_OK; type++)
+        st = drop_range(reap, batch, loader_family(type), bytes_make(lower, sizeof(lower)),
+                        bytes_make(upper, sizeof(upper)));
     reap->work.databases++;
     return st;
 }
 
 static enum status drop_noted(struct reap *reap, struct cold_batch *batch, struct bytes note,
-                              struct reap_files *files, int64_t deadline_us)
+                              int64_t deadline_us)
 {
     enum meta_reap_kind kind = META_REAP_OBJECT;
     uint8_t type = 0;
@@ -205,7 +208,7 @@ static enum status drop_noted(struct reap *reap, struct cold_batch *batch, struc
     if (!meta_reap_key_decode(note, &kind, &type, &id))
         reap->work.errors++;
     else if (kind == META_REAP_DB)
-        st = drop_db(reap, batch, (uint32_t)id, files, deadline_us);
+        st = drop_db(reap, batch, (uint32_t)id, deadline_us);
     else
         st = drop_object(reap, batch, type, id);
     if (st == ST_OK)
@@ -215,8 +218,7 @@ static enum status drop_noted(struct reap *reap, struct cold_batch *batch, struc
 
 /* Works through the notes from where the last job stopped: to begin anew each time would mean to
  * read over all those just deleted. */
-static enum status drop_some(struct reap *reap, struct cold_batch *batch, struct reap_files *files,
-                             int64_t deadline_us)
+static enum status drop_some(struct reap *reap, struct cold_batch *batch, int64_t deadline_us)
 {
     struct cold_iter_options options = {.lower = bytes_text("r"), .upper = bytes_text("s")};
     struct cold_iter *iter = cold_iter_create(reap->cold, FAMILY_META, &options);
@@ -229,7 +231,7 @@ static enum status drop_some(struct reap *reap, struct cold_batch *batch, struct
         if (count == ENTRIES_PER_JOB || (count != 0 && now_us() >= deadline_us))
             st = ST_AGAIN;
         else
-            st = drop_noted(reap, batch, cold_iter_key(iter), files, deadline_us);
+            st = drop_noted(reap, batch, cold_iter_key(iter), deadline_us);
         if (st == ST_AGAIN) {
             buf_append_bytes(&reap->next_note, cold_iter_key(iter));
             break;
@@ -246,19 +248,19 @@ static void run_reap(struct job *job)
 {
     struct reap *reap = (struct reap *)(void *)job;
     struct cold_batch *batch = cold_batch_create();
-    struct reap_files files = {.count = 0};
     cold_tend(reap->cold, reap->ran_at_ms);
     reap->more = false;
+    reap->range_count = 0;
     reap->work = (struct reap_stats){0};
-    enum status st = drop_some(reap, batch, &files, now_us() + SLICE_US);
+    enum status st = drop_some(reap, batch, now_us() + SLICE_US);
     if (st == ST_AGAIN) {
         reap->more = true;
         st = ST_OK;
     }
     if (st == ST_OK && cold_batch_count(batch) != 0)
-        st = cold_write(reap->cold, batch, files.count != 0, NULL);
+        st = cold_write(reap->cold, batch, reap->range_count != 0, NULL);
     if (st == ST_OK) {
-        drop_files(reap, &files);
+        drop_files(reap);
     } else { /* nothing of it has happened */
         reap->work = (struct reap_stats){.errors = reap->work.errors + 1};
         reap->more = false;

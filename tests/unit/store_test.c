@@ -282,6 +282,31 @@ static void elements_go_with_their_database_whatever_their_type(void **state)
     check_nothing_left(f, OBJECT_STRING);
 }
 
+/* Nothing else needs to happen for that: no writes that would bring on a compaction. */
+static void disk_space_of_a_deleted_collection_is_free_once_it_is_reaped(void **state)
+{
+    struct fixture *f = *state;
+    struct cold *cold = store_cold(f->store);
+    struct bytes from = bytes_make("\xff", 1); /* all elements */
+    struct bytes to = bytes_make("\xff\xff\xff\xff\xff", 5);
+    struct err err;
+    add_members(f, 0, "set", 0, 700000);
+    cut(f);
+    assert_ok(cold_flush(cold, &err), &err);
+    assert_ok(cold_compact_range(cold, loader_family(OBJECT_SET), from, to, &err), &err);
+    assert_true(cold_file_bytes(cold, loader_family(OBJECT_SET), from, to) > 8 << 20);
+    delete_key(f, 0, "set");
+    cut(f);
+    reap_all(f);
+    int64_t deadline_ms = harness_now_ms() + WAIT_MS_MAX;
+    while (cold_file_bytes(cold, loader_family(OBJECT_SET), from, to) > 1 << 20) {
+        const struct timespec pause = {.tv_nsec = 1000000};
+        assert_true(harness_now_ms() < deadline_ms);
+        (void)nanosleep(&pause, NULL);
+    }
+    check_nothing_left(f, OBJECT_SET);
+}
+
 /* ---- Cuts. */
 
 /* A value whose parts the cut has, and which is gone: the store's end must free it once. */
@@ -474,6 +499,7 @@ int main(void)
         TEST_WITH(elements_go_when_the_database_is_emptied_that_the_value_moved_to, setup,
                   teardown),
         TEST_WITH(elements_go_with_their_database_whatever_their_type, setup, teardown),
+        TEST_WITH(disk_space_of_a_deleted_collection_is_free_once_it_is_reaped, setup, teardown),
         TEST_WITH(running_cut_is_given_up_with_a_large_value_that_was_deleted, setup, teardown),
         TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
         TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
