@@ -11,6 +11,7 @@
 
 #define SAMPLES_MAX          64
 #define PRESSURE_SLACK       32 /* 1 / this much over the bound slows writers, twice that stops them */
+#define PRESSURE_BYTES_MIN   ((size_t)1 << 20) /* writers get so much, however low the bound */
 #define PROBATION_SHARE      10 /* newly loaded keys may be 1 / this many of all resident ones */
 #define ROUNDS_PER_LOOK      16 /* between looks at the clock */
 #define SAME_POSITION_MAX    8
@@ -32,6 +33,7 @@ struct probation {
 
 struct evict {
     struct evict_options options;
+    bool found_nothing; /* the last time when room was to be made */
     struct evict_stats stats;
 };
 
@@ -267,6 +269,7 @@ bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us)
 {
     struct keyspace *ks = evict->options.ks;
     size_t used = evict_used_bytes(evict) + extra;
+    evict->found_nothing = false;
     if (used <= evict->options.bytes_max)
         return true;
     size_t excess = used - evict->options.bytes_max;
@@ -276,6 +279,7 @@ bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us)
     for (uint32_t round = 1; before - ks->object_bytes < excess; round++) {
         if (!evict_one(evict) && ++fruitless >= FRUITLESS_ROUNDS_MAX) {
             cut_request(evict->options.cut);
+            evict->found_nothing = true;
             return false;
         }
         if (round % ROUNDS_PER_LOOK == 0 && now_us() >= deadline_us)
@@ -284,14 +288,25 @@ bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us)
     return true;
 }
 
+/* Whether waiting would not help: nothing can be demoted now, nor after a cut. */
+static bool is_exhausted(const struct evict *evict)
+{
+    return evict->found_nothing && !cut_running(evict->options.cut) &&
+           evict->options.ks->dirty_bytes == 0;
+}
+
 uint32_t evict_pressure(const struct evict *evict)
 {
     size_t used = evict_used_bytes(evict);
     size_t max = evict->options.bytes_max;
+    if (max < PRESSURE_BYTES_MIN)
+        max = PRESSURE_BYTES_MIN;
     size_t slack = max / PRESSURE_SLACK;
     if (used <= max + slack)
         return 0;
-    return used >= max + 2 * slack ? 1000 : (uint32_t)((used - max - slack) * 1000 / slack);
+    if (used >= max + 2 * slack)
+        return is_exhausted(evict) ? 999 : 1000;
+    return (uint32_t)((used - max - slack) * 1000 / slack);
 }
 
 bool evict_object(struct evict *evict, struct db *db, struct object *o)

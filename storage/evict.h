@@ -40,7 +40,9 @@ void evict_configure(struct evict *evict, const struct evict_options *options);
 size_t evict_used_bytes(const struct evict *evict);
 /* Demotes until `extra` more bytes have room or `budget_us` is over. True when the bound is met. */
 bool evict_make_room(struct evict *evict, size_t extra, int64_t budget_us);
-/* How hard writers must be slowed because eviction does not keep up: 0 (not at all) to 1000. */
+/* How hard writers must be slowed because eviction does not keep up: 0 (not at all) to 1000, which
+ * stops them. It is less than that when nothing is left to evict: what else there is, tables and
+ * what requests hold, would be over the bound for ever, and the writers with it. */
 uint32_t evict_pressure(const struct evict *evict);
 /* DEBUG EVICT: demotes one key now. False if it is not clean. */
 bool evict_object(struct evict *evict, struct db *db, struct object *o);
