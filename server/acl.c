@@ -436,7 +436,7 @@ bool acl_set_user(struct acl *acl, struct session *self, struct bytes name,
         bool lost = has_lost_channels(user, changed);
         acl_user_assign(user, changed);
         struct departure departure = {.acl = acl, .user = user, .self = self};
-        if (lost)
+        if (lost && acl->services->conns != NULL)
             conns_visit(acl->services->conns, check_subscriber, &departure);
     }
     acl_user_destroy(changed);
