@@ -177,10 +177,13 @@ static enum exec_residency want_record(struct call *c, int index, struct call *w
     return EXEC_UNREADABLE;
 }
 
-/* For `new` events nothing is overwritten blindly. */
-static bool must_know_if_new(const struct call *c)
+/* For `new` events nothing is overwritten blindly, for `expired` ones nothing that may have expired
+ * on disk. */
+static bool must_know_old(const struct call *c, const struct db *db)
 {
-    return (c->exec->config->notify_keyspace_events & NOTIFY_CREATED) != 0 &&
+    uint32_t events = c->exec->config->notify_keyspace_events;
+    return ((events & NOTIFY_CREATED) != 0 ||
+            ((events & NOTIFY_EXPIRED) != 0 && db->cold_expires != 0)) &&
            (c->session->flags & SESSION_REPLAY) == 0;
 }
 
@@ -193,7 +196,7 @@ enum exec_residency exec_make_resident(struct call *c, struct call *waiter)
             continue;
         struct object *o = ks_lookup(c->ks, ref);
         enum exec_residency there = EXEC_RESIDENT;
-        if (o == NULL && (ref->flags & KEY_LOAD_NOTHING) != 0 && !must_know_if_new(c)) {
+        if (o == NULL && (ref->flags & KEY_LOAD_NOTHING) != 0 && !must_know_old(c, ref->db)) {
             ref->flags |= KEYREF_BLIND;
         } else if (o == NULL && ref->db->cold_count != 0) {
             there = want_record(c, i, waiter);

@@ -443,10 +443,11 @@ static void free_result(struct object *result)
     mem_free(result);
 }
 
+/* Also one that has expired, which is deleted like any other. */
 static void delete_destination(struct call *c)
 {
     struct keyref *ref = &c->keys[0];
-    if (call_find_write(c, 0) == NULL)
+    if (ks_find(c->ks, ref) == NULL)
         return;
     ks_delete(c->ks, ref);
     call_key_modified(c, ref);
