@@ -12,6 +12,7 @@ extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_client_table[]; /* CLIENT */
 extern const struct command cmd_client_tracking_table[]; /* CLIENT TRACKING and the like */
+extern const struct command cmd_cluster_table[]; /* CLUSTER, READONLY and the like */
 extern const struct command cmd_command_table[]; /* COMMAND */
 extern const struct command cmd_config_table[]; /* CONFIG */
 extern const struct command cmd_conn_table[]; /* AUTH, HELLO, PING and the like */
@@ -35,12 +36,14 @@ extern const struct command cmd_lcs_table[]; /* LCS */
 extern const struct command cmd_list_pop_table[]; /* LPOP, BLPOP, LMOVE and the like */
 extern const struct command cmd_list_table[]; /* LPUSH, LRANGE and the like */
 extern const struct command cmd_memory_table[]; /* MEMORY */
+extern const struct command cmd_module_table[]; /* MODULE */
 extern const struct command cmd_monitor_table[]; /* MONITOR */
 extern const struct command cmd_multi_table[]; /* MULTI, EXEC, WATCH and the like */
 extern const struct command cmd_object_table[]; /* OBJECT */
 extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the like */
 extern const struct command cmd_range_table[]; /* parts of strings */
 extern const struct command cmd_restore_table[]; /* RESTORE, RESTORE-ASKING */
+extern const struct command cmd_repl_table[]; /* ROLE, REPLICAOF, FAILOVER */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
 extern const struct command cmd_slowlog_table[]; /* SLOWLOG */
 extern const struct command cmd_sort_table[]; /* SORT, SORT_RO */
