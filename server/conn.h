@@ -102,6 +102,8 @@ void conn_output_added(struct conn *conn);
 void conn_add_memory(struct conn *conn, int64_t bytes);
 
 int conn_fd(const struct conn *conn);
+/* Whether an address is of this machine: loopback, or a unix socket. */
+bool conn_address_is_local(const struct sockaddr *address);
 /* "127.0.0.1:50000", "[::1]:50000" or "/path/of/socket:0". Valid as long as the connection. */
 const char *conn_peer_address(const struct conn *conn);
 const char *conn_local_address(struct conn *conn);

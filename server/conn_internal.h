@@ -243,7 +243,6 @@ void conns_tell_gathered(struct conns *conns);
 
 /* conn_info.c */
 void conn_set_peer(struct conn *conn, const struct sockaddr *peer);
-bool conn_address_is_local(const struct sockaddr *address);
 /* What the output-buffer limits are held against. */
 size_t conn_output_memory(const struct conn *conn);
 

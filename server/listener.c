@@ -263,6 +263,17 @@ static void warn_of_short_backlog(int wanted)
     (void)fclose(file);
 }
 
+int listener_open_tcp(const struct config *config, const char *text, int port, bool *optional_out,
+                      char *reason, size_t reason_size)
+{
+    struct tcp_address address = {.optional = text[0] == '-', .port = port};
+    address.text = address.optional ? text + 1 : text;
+    address.ipv6 = strchr(address.text, ':') != NULL;
+    int fd = open_tcp(config, &address, reason, reason_size);
+    *optional_out = fd < 0 && may_be_missing(&address, errno);
+    return fd;
+}
+
 static enum status open_all_tcp(struct listeners *listeners, struct err *err)
 {
     const struct config *config = listeners->config;
@@ -270,23 +281,21 @@ static enum status open_all_tcp(struct listeners *listeners, struct err *err)
         return ST_OK;
     for (size_t i = 0; i < config->bind.count; i++) {
         const char *text = config->bind.addresses[i];
-        struct tcp_address address = {.optional = text[0] == '-', .port = config->port};
-        address.text = address.optional ? text + 1 : text;
-        address.ipv6 = strchr(address.text, ':') != NULL;
         char reason[200];
-        int fd = open_tcp(config, &address, reason, sizeof(reason));
+        bool optional;
+        int fd = listener_open_tcp(config, text, config->port, &optional, reason, sizeof(reason));
         if (fd >= 0) {
             listeners->tcp[listeners->tcp_count++] = start(listeners, fd);
             continue;
         }
         int os_error = errno;
         log_write(LOG_WARNING, "Warning: Could not create server TCP listening socket %s:%d: %s",
-                  address.text, address.port, reason);
-        if (may_be_missing(&address, os_error))
+                  text[0] == '-' ? text + 1 : text, config->port, reason);
+        if (optional)
             continue;
         close_tcp(listeners);
         return err_set_os(err, ST_IO, os_error, "Failed listening on port %d (TCP), aborting.",
-                          address.port);
+                          config->port);
     }
     return ST_OK;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct config;
 struct listeners;
 struct services;
 
@@ -29,6 +30,11 @@ void listeners_accept(struct listeners *listeners);
 void listeners_close(struct listeners *listeners);
 /* Closes first. Accepts NULL. */
 void listeners_destroy(struct listeners *listeners);
+
+/* A listening socket at one address as `bind` has it, '-' in front or not. -1: errno and `reason`
+ * tell why; `*optional_out`: it may be missing on this machine. */
+int listener_open_tcp(const struct config *config, const char *text, int port, bool *optional_out,
+                      char *reason, size_t reason_size);
 
 /* Keepalive probes as `tcp-keepalive` says, and no delay for small packets: for the sockets of
  * outgoing links; accepted ones have both from their listener. keepalive_seconds 0: no probes. */

@@ -12,6 +12,7 @@
 #include "server/log.h"
 #include "server/loop.h"
 #include "server/memory_report.h"
+#include "server/metrics_http.h"
 #include "server/monitor.h"
 #include "server/oom_score.h"
 #include "server/open_files.h"
@@ -51,6 +52,7 @@ struct server {
     uint64_t pulse_ms;
     struct loop_timer *pulse; /* ends long sleeps so that expiry and cuts go on */
     struct listeners *listeners;
+    struct metrics_http *metrics;
     struct oom_score oom_score;
     struct server_facts facts;
     char run_id[41];
@@ -487,7 +489,8 @@ static enum status open_parts(struct server *server, struct err *err)
     services->conns = conns_create(services);
     server->listeners = listeners_create(services);
     scripting_on_busy(services->scripting, serve_while_busy, server);
-    return listeners_open(server->listeners, err);
+    st = metrics_http_open(services, &server->metrics, err);
+    return st == ST_OK ? listeners_open(server->listeners, err) : st;
 }
 
 enum status server_open(struct config *config, const char *executable, struct server **out,
@@ -534,6 +537,7 @@ void server_close(struct server *server)
     if (server == NULL)
         return;
     struct services *services = &server->services;
+    metrics_http_close(server->metrics);
     listeners_destroy(server->listeners);
     conns_destroy(services->conns);
     replay_destroy(server->replay);

@@ -126,6 +126,8 @@ static void note_latency(struct loader *loader, int64_t us)
 {
     uint64_t value = us < 0 ? 0 : (uint64_t)us;
     loader->latency_counts[latency_bucket(value)]++;
+    loader->latency_all_counts[latency_bucket(value)]++;
+    loader->latency_all_us += value;
     if (value > loader->stats.latency_us_max)
         loader->stats.latency_us_max = value;
     if (++loader->latency_total < LATENCY_SAMPLES_MAX)
@@ -739,6 +741,20 @@ bool loader_is_loading(const struct loader *loader, const struct db *db, const s
 bool loader_idle(const struct loader *loader)
 {
     return loader->load_count == 0 && loader->resolve_jobs == 0;
+}
+
+void loader_read_latencies(const struct loader *loader, const uint64_t *limits_us, size_t count,
+                           struct loader_latencies *out)
+{
+    CHECK(count <= LOADER_LATENCY_LIMITS_MAX);
+    *out = (struct loader_latencies){.sum_us = loader->latency_all_us};
+    for (uint32_t bucket = 0; bucket < LATENCY_BUCKETS; bucket++) {
+        uint64_t loads = loader->latency_all_counts[bucket];
+        out->count += loads;
+        for (size_t i = 0; i < count; i++)
+            if (latency_bucket_us(bucket) < limits_us[i])
+                out->below[i] += loads;
+    }
 }
 
 void loader_read_stats(const struct loader *loader, struct loader_stats *out)

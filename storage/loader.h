@@ -111,4 +111,14 @@ struct loader_stats {
 };
 void loader_read_stats(const struct loader *loader, struct loader_stats *out);
 
+/* How long loads took since the start, queue included. */
+#define LOADER_LATENCY_LIMITS_MAX 16
+struct loader_latencies {
+    uint64_t count, sum_us;
+    uint64_t below[LOADER_LATENCY_LIMITS_MAX]; /* how many took less than each limit */
+};
+/* The limits must be powers of two, which the buckets do not straddle. */
+void loader_read_latencies(const struct loader *loader, const uint64_t *limits_us, size_t count,
+                           struct loader_latencies *out);
+
 #endif

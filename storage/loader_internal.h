@@ -67,6 +67,8 @@ struct loader {
     bool never_inline; /* debugging: all loads go through the pool */
     uint64_t latency_counts[LATENCY_BUCKETS];
     uint64_t latency_total;
+    uint64_t latency_all_counts[LATENCY_BUCKETS]; /* since the start, where the others fade */
+    uint64_t latency_all_us;
     struct loader_stats stats;
 };
 
