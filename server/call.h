@@ -73,6 +73,9 @@ static inline bool call_is_live(const struct call *c, const struct object *o)
 {
     return o != NULL && object_is_live(o) && (!object_has_expire(o) || o->expire_at_ms > c->now_ms);
 }
+/* Deletes a key whose time is over if it is in RAM; on disk only, it is left to the active cycle.
+ */
+void call_expire_resident(struct call *c, struct bytes key);
 /* Fills `ref` for a key and its current object without any side effect. */
 void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
 

@@ -121,6 +121,13 @@ void call_keyref(struct call *c, struct bytes key, struct keyref *ref)
     ks_ref(c->ks, c->db, key, ref);
 }
 
+void call_expire_resident(struct call *c, struct bytes key)
+{
+    struct keyref ref;
+    call_keyref(c, key, &ref);
+    (void)find_live(c, &ref);
+}
+
 struct object *call_find_undeclared(struct call *c, struct bytes key, bool for_write)
 {
     struct keyref ref;

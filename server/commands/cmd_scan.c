@@ -1,6 +1,6 @@
 /* SCAN, KEYS, RANDOMKEY: walks over a database in the order of positions, RAM and disk together. A
- * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; the active
- * cycle deletes them. Source: db.c of Redis 7.2 for arguments and replies. */
+ * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; SCAN and
+ * RANDOMKEY delete those in RAM, the active cycle the others. Source: db.c of Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/scan_options.h"
@@ -45,14 +45,9 @@ static void set_type(struct key_filter *filter, struct bytes name)
             filter->type = type;
 }
 
-static bool passes(const struct call *c, const struct key_filter *filter,
-                   const struct scan_result *result, const struct scan_key *key)
+static bool matches(const struct key_filter *filter, struct bytes name)
 {
-    if (filter->has_type && key->type != filter->type)
-        return false;
-    if (has_expired(c, key))
-        return false;
-    return !filter->has_pattern || glob_match(filter->pattern, scan_key_name(result, key), false);
+    return !filter->has_pattern || glob_match(filter->pattern, name, false);
 }
 
 /* ---- SCAN. */
@@ -76,10 +71,16 @@ static void cmd_scan(struct call *c)
     uint64_t count = 0;
     struct reply_deferred deferred = reply_deferred_begin(c->reply);
     for (size_t i = 0; i < result->count; i++) {
-        if (!passes(c, &filter, result, &result->items[i]))
+        const struct scan_key *key = &result->items[i];
+        struct bytes name = scan_key_name(result, key);
+        if (!matches(&filter, name))
             continue;
-        reply_bulk(c->reply, scan_key_name(result, &result->items[i]));
-        count++;
+        if (has_expired(c, key)) {
+            call_expire_resident(c, name);
+        } else if (!filter.has_type || key->type == filter.type) {
+            reply_bulk(c->reply, name);
+            count++;
+        }
     }
     reply_deferred_array(c->reply, &deferred, count);
 }
@@ -91,11 +92,12 @@ static void keep_matches(struct call *c, struct call_walk *walk, const struct ke
                          const struct scan_result *result)
 {
     for (size_t i = 0; i < result->count; i++) {
-        if (!passes(c, filter, result, &result->items[i]))
+        struct bytes name = scan_key_name(result, &result->items[i]);
+        if (has_expired(c, &result->items[i]) || !matches(filter, name))
             continue;
         uint32_t len = result->items[i].len;
         buf_append(&walk->found, &len, sizeof len);
-        buf_append_bytes(&walk->found, scan_key_name(result, &result->items[i]));
+        buf_append_bytes(&walk->found, name);
         walk->count++;
     }
 }
@@ -133,9 +135,12 @@ static void cmd_keys(struct call *c)
 static bool reply_first_live(struct call *c, const struct scan_result *result)
 {
     for (size_t i = 0; i < result->count; i++) {
-        if (has_expired(c, &result->items[i]))
+        struct bytes name = scan_key_name(result, &result->items[i]);
+        if (has_expired(c, &result->items[i])) {
+            call_expire_resident(c, name);
             continue;
-        reply_bulk(c->reply, scan_key_name(result, &result->items[i]));
+        }
+        reply_bulk(c->reply, name);
         return true;
     }
     return false;
