@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct call;
+struct keyref;
 struct object;
 
 typedef void command_fn(struct call *call);
@@ -176,6 +177,12 @@ typedef bool command_pieces_fn(const struct bytes *argv, int argc, int key, cons
 typedef enum ensured command_ensure_fn(struct ensure *e, const struct bytes *argv, int argc,
                                        int key);
 
+/* The same for requests in which what is needed of one collection depends on others. It is called
+ * instead, once the records of all keys are in RAM; `keys` are all that are declared, with no
+ * object where there is none, and those of KEY_LOAD_META and KEY_LOAD_NOTHING among them. Sets
+ * e->db and e->o to the one that it asks for. */
+typedef enum ensured command_ensure_keys_fn(struct ensure *e, const struct keyref *keys, int count);
+
 /* Arguments as COMMAND DOCS tells them. A list ends with a row without a name. */
 enum command_arg_type {
     ARG_STRING,
@@ -221,6 +228,7 @@ struct command {
     command_pieces_fn *pieces;
     struct key_spec keys[KEY_SPECS_MAX];
     command_ensure_fn *ensure;
+    command_ensure_keys_fn *ensure_keys;
     uint8_t channels;  /* enum command_channels */
     const char *group; /* "string", "generic", … */
     const char *since;

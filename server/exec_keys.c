@@ -137,6 +137,15 @@ static struct load_wait *wait_of(void *arg)
     return &exec_pending(arg)->wait;
 }
 
+static struct ensure ensure_for(struct call *c, struct call *waiter)
+{
+    return (struct ensure){.loader = c->exec->loader,
+                           .wait = waiter == NULL ? NULL : wait_of,
+                           .wait_arg = waiter,
+                           .whole_bytes_max = store_whole_bytes_max(c->exec->store),
+                           .random = call_random_position(c)};
+}
+
 /* `waiter` as in exec_make_resident. */
 static enum exec_residency want_parts(struct call *c, int index, struct object *o,
                                       struct call *waiter)
@@ -144,13 +153,9 @@ static enum exec_residency want_parts(struct call *c, int index, struct object *
     enum object_type type = (enum object_type)o->type;
     if (!is_about(c->command, type))
         return EXEC_RESIDENT;
-    struct ensure e = {.loader = c->exec->loader,
-                       .wait = waiter == NULL ? NULL : wait_of,
-                       .wait_arg = waiter,
-                       .db = c->keys[index].db,
-                       .o = o,
-                       .whole_bytes_max = store_whole_bytes_max(c->exec->store),
-                       .random = call_random_position(c)};
+    struct ensure e = ensure_for(c, waiter);
+    e.db = c->keys[index].db;
+    e.o = o;
     return residency_of(c->command->ensure != NULL ? c->command->ensure(&e, c->argv, c->argc, index)
                                                    : object_value_type(type)->ensure_all(&e));
 }
@@ -202,12 +207,17 @@ enum exec_residency exec_make_resident(struct call *c, struct call *waiter)
             there = want_record(c, i, waiter);
             o = ks_lookup(c->ks, ref);
         }
-        if (o != NULL && o->large && (ref->flags & (KEY_LOAD_META | KEY_LOAD_NOTHING)) == 0)
+        if (o != NULL && o->large &&
+            (c->command->ensure_keys == NULL || o->type == OBJECT_STRING) &&
+            (ref->flags & (KEY_LOAD_META | KEY_LOAD_NOTHING)) == 0)
             there = o->type == OBJECT_STRING ? want_pieces(c, i, o, waiter)
                                              : want_parts(c, i, o, waiter);
         if (there == EXEC_UNREADABLE || there == EXEC_TOO_LARGE)
             return there;
         missing = missing || there == EXEC_MISSING;
     }
-    return missing ? EXEC_MISSING : EXEC_RESIDENT;
+    if (missing || c->command->ensure_keys == NULL)
+        return missing ? EXEC_MISSING : EXEC_RESIDENT;
+    struct ensure e = ensure_for(c, waiter);
+    return residency_of(c->command->ensure_keys(&e, c->keys, c->key_count));
 }

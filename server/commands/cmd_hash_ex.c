@@ -114,17 +114,30 @@ static bool read_time(struct call *c, int *at, struct options *out, bool *failed
     return false;
 }
 
-static bool read_fields(struct call *c, int at, int step, struct options *out)
+/* HGETEX: one option at most, in front of the fields. False: an error was replied. */
+static bool read_get_options(struct call *c, struct options *out)
+{
+    *out = (struct options){.condition = ALWAYS};
+    int at = 2;
+    bool failed = false;
+    out->persist = call_arg_is(c, at, "persist");
+    if (out->persist || read_time(c, &at, out, &failed))
+        at++;
+    return !failed && hash_read_fields(c, at, "ERR Number of fields must be a positive integer",
+                                       &out->fields, &out->count);
+}
+
+static bool read_pairs(struct call *c, int at, struct options *out)
 {
     int left = c->argc - at - 2;
     int64_t count = 0;
-    if (left < step) {
+    if (left < 2) {
         reply_error_arity(c->reply, c->command->name);
         return false;
     }
     if (!call_arg_range(c, at + 1, 1, INT32_MAX, &count, "ERR invalid number of fields"))
         return false;
-    if (left % step != 0 || count != left / step) {
+    if (left % 2 != 0 || count != left / 2) {
         reply_error_arity(c->reply, c->command->name);
         return false;
     }
@@ -133,37 +146,32 @@ static bool read_fields(struct call *c, int at, int step, struct options *out)
     return true;
 }
 
-/* False: an error was replied. */
-static bool read_options(struct call *c, int step, struct options *out)
+/* HSETEX: options in any order, and last the fields. False: an error was replied. */
+static bool read_set_options(struct call *c, struct options *out)
 {
     *out = (struct options){.condition = ALWAYS};
-    bool setting = step == 2;
     for (int i = 2; i < c->argc; i++) {
         bool failed = false;
-        bool had_time = out->dated || out->persist || out->keep_ttl;
+        bool had_time = out->dated || out->keep_ttl;
         bool had_condition = out->condition != ALWAYS;
         bool time = read_time(c, &i, out, &failed);
         if (failed)
             return false;
         if (!time && call_arg_is(c, i, "fields"))
-            return read_fields(c, i, step, out);
-        if (!time && !setting && call_arg_is(c, i, "persist")) {
-            time = true;
-            out->persist = true;
-        } else if (!time && setting && call_arg_is(c, i, "keepttl")) {
+            return read_pairs(c, i, out);
+        if (!time && call_arg_is(c, i, "keepttl")) {
             time = true;
             out->keep_ttl = true;
         }
         if (time && had_time) {
-            reply_error_format(
-                c->reply, "ERR Only one of EX, PX, EXAT, PXAT or %s arguments can be specified",
-                setting ? "KEEPTTL" : "PERSIST");
+            reply_error(c->reply,
+                        "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified");
             return false;
         }
         if (time)
             continue;
         bool is_new = call_arg_is(c, i, "fnx");
-        if (!setting || (!is_new && !call_arg_is(c, i, "fxx"))) {
+        if (!is_new && !call_arg_is(c, i, "fxx")) {
             reply_error_format(c->reply, "ERR unknown argument: %.*s",
                                c->argv[i].len < 128 ? (int)c->argv[i].len : 128,
                                (const char *)c->argv[i].data);
@@ -186,7 +194,7 @@ static void cmd_hgetex(struct call *c)
     struct options options;
     bool wrong_type = false;
     struct object *o = call_find_write_type(c, 0, OBJECT_HASH, &wrong_type);
-    if (wrong_type || !read_options(c, 1, &options))
+    if (wrong_type || !read_get_options(c, &options))
         return;
     hash_expire_named(c, 0, &o, options.fields, (size_t)options.count, 1);
     reply_values(c, o, options.fields, options.count);
@@ -278,8 +286,10 @@ static void cmd_hsetex(struct call *c)
 {
     struct options options;
     bool wrong_type = false;
+    if (!read_set_options(c, &options))
+        return;
     struct object *o = call_find_write_type(c, 0, OBJECT_HASH, &wrong_type);
-    if (wrong_type || !read_options(c, 2, &options))
+    if (wrong_type)
         return;
     hash_expire_named(c, 0, &o, options.fields, (size_t)options.count, 2);
     if (!is_met(o, &options)) {
