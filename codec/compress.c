@@ -101,3 +101,46 @@ enum status compress_decode(struct compress_context *context, struct bytes in, s
     release(&once);
     return st;
 }
+
+struct unpack {
+    ZSTD_DStream *stream; /* owned */
+    bool in_frame;
+};
+
+struct unpack *unpack_create(void)
+{
+    struct unpack *unpack = mem_calloc(1, sizeof(*unpack));
+    unpack->stream = ZSTD_createDStream();
+    return unpack;
+}
+
+void unpack_destroy(struct unpack *unpack)
+{
+    if (unpack == NULL)
+        return;
+    (void)ZSTD_freeDStream(unpack->stream);
+    mem_free(unpack);
+}
+
+enum status unpack_step(struct unpack *unpack, struct bytes *in, uint8_t *out, size_t capacity,
+                        size_t *len_out, struct err *err)
+{
+    if (unpack->stream == NULL)
+        return err_set(err, ST_LIMIT, "out of memory");
+    ZSTD_inBuffer from = {.src = in->data, .size = in->len};
+    ZSTD_outBuffer to = {.dst = out, .size = capacity};
+    size_t more = ZSTD_decompressStream(unpack->stream, &to, &from);
+    if (ZSTD_isError(more))
+        return err_set(err, ST_CORRUPT, "zstd: %s", ZSTD_getErrorName(more));
+    if (from.pos != 0 || to.pos != 0)
+        unpack->in_frame = more != 0;
+    in->data += from.pos;
+    in->len -= from.pos;
+    *len_out = to.pos;
+    return ST_OK;
+}
+
+bool unpack_at_end(const struct unpack *unpack)
+{
+    return !unpack->in_frame;
+}

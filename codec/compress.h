@@ -28,4 +28,17 @@ MUST_USE enum status compress_encode(struct compress_context *context, int level
 MUST_USE enum status compress_decode(struct compress_context *context, struct bytes in,
                                      size_t len_max, struct buf *out, struct err *err);
 
+/* ---- Files packed by zstd, piece by piece. */
+
+struct unpack;
+
+struct unpack *unpack_create(void);
+void unpack_destroy(struct unpack *unpack); /* NULL is allowed */
+/* Unpacks from the front of `in`, which it moves on, into at most `capacity` bytes. ST_CORRUPT,
+ * ST_LIMIT (out of memory, or a window of more than 128 MiB). */
+MUST_USE enum status unpack_step(struct unpack *unpack, struct bytes *in, uint8_t *out,
+                                 size_t capacity, size_t *len_out, struct err *err);
+/* Whether the input may end here: between two frames. */
+bool unpack_at_end(const struct unpack *unpack);
+
 #endif

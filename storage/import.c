@@ -5,15 +5,18 @@
 
 #include <string.h>
 
-#define LARGE_OBJECT_BYTES_DEFAULT 65536
-#define BATCH_BYTES_MAX            ((size_t)1 << 30)
-#define RUN_BLOCK_BYTES_MIN        ((size_t)4 << 10)
-#define RUN_BLOCK_BYTES_MAX        ((size_t)256 << 10)
-#define CHUNK_BYTES_MIN            ((size_t)4 << 10)
-#define CHUNK_BYTES_MAX            ((size_t)1 << 20)
-#define FAN_IN_MIN                 8
-#define FAN_IN_MAX                 256
-#define STORE_WRITE_BUFFER_BYTES   ((uint64_t)4 << 20)
+#define LARGE_OBJECT_BYTES_DEFAULT     65536
+#define LARGE_COLLECTION_BYTES_DEFAULT 8192
+#define PARTS_BYTES_MIN                ((size_t)32 << 10)
+#define PARTS_BYTES_MAX                ((size_t)16 << 20)
+#define BATCH_BYTES_MAX                ((size_t)1 << 30)
+#define RUN_BLOCK_BYTES_MIN            ((size_t)4 << 10)
+#define RUN_BLOCK_BYTES_MAX            ((size_t)256 << 10)
+#define CHUNK_BYTES_MIN                ((size_t)4 << 10)
+#define CHUNK_BYTES_MAX                ((size_t)1 << 20)
+#define FAN_IN_MIN                     8
+#define FAN_IN_MAX                     256
+#define STORE_WRITE_BUFFER_BYTES       ((uint64_t)4 << 20)
 
 _Static_assert(IMPORT_DB_COUNT_MAX <= META_DB_COUNT_MAX, "the server can open what was imported");
 
@@ -23,6 +26,12 @@ _Static_assert(IMPORT_DB_COUNT_MAX <= META_DB_COUNT_MAX, "the server can open wh
 static size_t clamp(size_t value, size_t min, size_t max)
 {
     return value < min ? min : value > max ? max : value;
+}
+
+static uint64_t new_object_id(void *arg)
+{
+    struct import *import = arg;
+    return import->next_object_id++;
 }
 
 static enum status resolve_options(struct import *import, const struct import_options *options,
@@ -46,6 +55,19 @@ static enum status resolve_options(struct import *import, const struct import_op
                        STRING_LARGE_BYTES_LIMIT);
     import->rules = (struct string_rules){.large_bytes = o->large_object_bytes,
                                           .chunk_bytes = RECORD_CHUNK_BYTES};
+    size_t large_bytes =
+        o->large_collection_bytes != 0 ? o->large_collection_bytes : LARGE_COLLECTION_BYTES_DEFAULT;
+    import->values = (struct value_rules){.large_bytes = large_bytes,
+                                          .hash_listpack_entries = 512,
+                                          .hash_listpack_value = 64,
+                                          .set_intset_entries = 512,
+                                          .set_listpack_entries = 128,
+                                          .set_listpack_value = 64,
+                                          .zset_listpack_entries = 128,
+                                          .zset_listpack_value = 64,
+                                          .new_id = new_object_id,
+                                          .arg = import};
+    import->parts_bytes = clamp(o->memory_bytes / 16, PARTS_BYTES_MIN, PARTS_BYTES_MAX);
     import->block_bytes = clamp(o->memory_bytes / 2048, RUN_BLOCK_BYTES_MIN, RUN_BLOCK_BYTES_MAX);
     import->chunk_bytes = clamp(o->memory_bytes / 64, CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
     import->fan_in = clamp(o->memory_bytes / 8 / import->block_bytes, FAN_IN_MIN, FAN_IN_MAX);
@@ -96,6 +118,8 @@ enum status import_open(const struct import_options *options, struct import **ou
         return st;
     }
     meta_make_identity(options->env, &import->identity);
+    import->values.hash_seed = import->identity.hash_seed;
+    import->libraries = cold_batch_create();
     import->now_ms = env_now_realtime_ms(options->env);
     import->next_object_id = 1;
     import_grow_dbs(import, import->options.db_count);
@@ -138,6 +162,8 @@ static void close_store(struct import *import)
     import_tables_deinit(&import->chunks);
     for (size_t family = 0; family < FAMILY_COUNT; family++)
         import_tables_deinit(&import->tables[family]);
+    cold_batch_destroy(import->libraries);
+    import->libraries = NULL;
     cold_close(import->cold);
     import->cold = NULL;
 }

@@ -13,8 +13,9 @@
  * The new dataset has an identity of its own. Its cut is where the journal of the old one ended, so
  * that neither is taken for the other's: see journal_discard.h.
  *
- * Memory: `memory_bytes`, and on top the largest string of the file, and what RocksDB takes to open
- * the finished store, filters and indexes of some 3 bytes a key, as a server does too.
+ * Memory: `memory_bytes`, and on top the largest string or sorted set of the file, and what RocksDB
+ * takes to open the finished store, filters and indexes of some 3 bytes a key, as a server does
+ * too.
  *
  * One thread calls; it decodes and merges, another one sorts and writes. Blocks. */
 #ifndef BASALT_STORAGE_IMPORT_H
@@ -23,6 +24,7 @@
 #include "codec/log_fn.h"
 #include "codec/rdb_read.h"
 #include "codec/status.h"
+#include "storage/object.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,6 +64,9 @@ struct import_options {
     uint32_t db_count;         /* the dataset has at least so many databases; 0: the default */
     uint32_t db_count_max;     /* a higher number in the file is ST_LIMIT; 0: IMPORT_DB_COUNT_MAX */
     size_t large_object_bytes; /* longer strings become chunks; 0: 64 KiB, as the server has it */
+    size_t large_collection_bytes; /* larger collections are stored in pieces; 0: 8 KiB, likewise */
+    bool (*wanted)(void *arg, const struct rdb_key *key); /* which keys to take; NULL: all */
+    void *wanted_arg;
     rdb_read_fn *read;
     void *read_arg;
     uint64_t input_bytes;         /* for the progress; 0: not known */
@@ -76,15 +81,18 @@ struct import_report {
     bool has_checksum;
     char redis_version[IMPORT_VERSION_CHARS_MAX]; /* as the file says; empty if it does not */
     uint64_t input_bytes;
-    uint64_t keys;          /* in the dataset */
-    uint64_t expires;       /* of these, with an expiry */
-    uint64_t large_strings; /* of these, in chunks */
-    uint64_t expired;       /* left out: due */
-    uint64_t duplicates;    /* left out: a later entry of the file has the same key */
-    /* Left out: not supported yet. */
+    uint64_t keys;              /* in the dataset */
+    uint64_t expires;           /* of these, with an expiry */
+    uint64_t large_strings;     /* of these, in chunks */
+    uint64_t large_collections; /* of these, in pieces */
+    uint64_t functions;         /* libraries */
+    uint64_t expired;           /* left out: due */
+    uint64_t duplicates;        /* left out: a later entry of the file has the same key */
+    uint64_t unwanted;          /* left out: as import_options.wanted said */
+    uint64_t empty;             /* left out: collections without elements, as in Redis */
+    /* Left out: what belongs to modules. */
     uint64_t skipped[RDB_TYPE_COUNT]; /* keys by type */
-    uint64_t functions;               /* libraries */
-    uint64_t module_data;             /* of modules, beside keys */
+    uint64_t module_data;             /* beside keys */
     /* How it went. */
     uint64_t runs;
     uint64_t run_bytes;
@@ -98,6 +106,7 @@ struct import_report {
 struct import_db {
     uint64_t keys;
     uint64_t expires;
+    uint64_t keys_of_type[OBJECT_TYPE_COUNT];
 };
 
 /* Locks the directory and looks at what is in it. Leftovers of an import that was killed are

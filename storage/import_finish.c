@@ -33,8 +33,8 @@ static enum status write_chunk(void *arg, void *item, struct err *err)
 }
 
 /* A record of the dataset: counted here and nowhere else, so that the counters are exact. */
-static enum status count_record(struct import *import, const struct import_record *record,
-                                struct err *err)
+static enum status count_record(struct import *import, enum family family,
+                                const struct import_record *record, struct err *err)
 {
     uint32_t db_id;
     uint64_t position;
@@ -45,10 +45,12 @@ static enum status count_record(struct import *import, const struct import_recor
         record_header_decode(record->value, &header, &payload) != ST_OK)
         return err_set(err, ST_CORRUPT, "a record came back damaged while merging");
     import->dbs[db_id].keys++;
+    import->dbs[db_id].keys_of_type[import_type_of(family)]++;
     import->dbs[db_id].expires += header.has_expire;
     import->report.keys++;
     import->report.expires += header.has_expire;
-    import->report.large_strings += header.large;
+    import->report.large_strings += header.large && family == FAMILY_STRING;
+    import->report.large_collections += header.large && family != FAMILY_STRING;
     return ST_OK;
 }
 
@@ -96,8 +98,8 @@ static enum status merge_records(struct import *import, struct import_merge *mer
     while (st == ST_OK) {
         struct import_record record;
         st = import_merge_next(merge, &record, err);
-        if (st == ST_OK && family != FAMILY_EXPIRES)
-            st = count_record(import, &record, err);
+        if (st == ST_OK && family != FAMILY_EXPIRES && !import_is_element(record.key))
+            st = count_record(import, family, &record, err);
         if (st == ST_OK)
             st = append_record(import, &chunk, record.encoded, err);
     }
@@ -138,6 +140,8 @@ static enum status merge_family(struct import *import, enum family family, struc
         buf_deinit(&chunks[i]);
     import_merge_destroy(merge);
     import_drop_runs(import, family);
+    if (st == ST_OK && import->repeated_elements != 0)
+        st = err_set(err, ST_CORRUPT, "a large hash or set of the file has a member twice");
     return st == ST_OK ? import_tables_finish(&import->tables[family], err) : st;
 }
 
@@ -189,7 +193,7 @@ static void put_state(const struct import *import, struct cold_batch *batch)
     state.dbs = mem_calloc(state.db_count, sizeof(*state.dbs));
     for (uint32_t i = 0; i < state.db_count; i++) {
         state.dbs[i].id = i;
-        state.dbs[i].keys[OBJECT_STRING] = import->dbs[i].keys;
+        memcpy(state.dbs[i].keys, import->dbs[i].keys_of_type, sizeof(state.dbs[i].keys));
         state.dbs[i].expires = import->dbs[i].expires;
     }
     meta_put_state(batch, &state);
@@ -202,14 +206,16 @@ static enum status write_meta(struct import *import, struct err *err)
     struct cold_batch *batch = cold_batch_create();
     meta_put_identity(batch, &import->identity);
     put_state(import, batch);
-    for (size_t at = 0; at < import->dropped_objects.len; at += sizeof(uint64_t)) {
-        uint64_t object_id;
-        memcpy(&object_id, import->dropped_objects.data + at, sizeof(object_id));
+    for (size_t at = 0; at < import->dropped_objects.len; at += sizeof(struct import_dropped)) {
+        struct import_dropped dropped;
+        memcpy(&dropped, import->dropped_objects.data + at, sizeof(dropped));
         uint8_t key[META_REAP_KEY_BYTES];
-        meta_reap_key(META_REAP_OBJECT, OBJECT_STRING, object_id, key);
+        meta_reap_key(META_REAP_OBJECT, dropped.type, dropped.object_id, key);
         cold_batch_put(batch, FAMILY_META, bytes_make(key, sizeof(key)), bytes_make("", 0));
     }
-    enum status st = cold_write(import->cold, batch, true, err);
+    enum status st = cold_write(import->cold, import->libraries, false, err);
+    if (st == ST_OK)
+        st = cold_write(import->cold, batch, true, err);
     cold_batch_destroy(batch);
     return st == ST_OK ? cold_flush(import->cold, err) : st;
 }

@@ -5,6 +5,7 @@
  *   import_run_list.c  full batches to runs   import_merge.c   many sorted sources into one
  *   import_finish.c    runs to a store        import_tables.c  RocksDB's tables
  *   import_place.c     directories            import_pipe.c    the second thread
+ *   import_value.c     collections, function libraries
  *
  * A record is everywhere in the same form: key length and value length as varints, key, value. Its
  * *rank* is a number that orders as the key does, as far as it goes: most comparisons need no more.
@@ -20,8 +21,10 @@
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/import.h"
+#include "storage/loader.h"
 #include "storage/meta.h"
 #include "storage/types/string.h"
+#include "storage/value_type.h"
 
 struct import_record {
     struct bytes encoded; /* the whole record */
@@ -32,21 +35,34 @@ struct import_record {
 
 #define IMPORT_RECORD_HEAD_BYTES_MAX (2 * VARINT_BYTES_MAX)
 
-/* Of a record key: database and position; so that keys of equal rank are rare. Of others: the
- * first bytes. */
+static inline bool import_is_element(struct bytes key)
+{
+    return key.len >= RECORD_ELEMENT_PREFIX_BYTES && load_be32(key.data) == RECORD_ELEMENT_DB_ID;
+}
+
+/* Of a record key: database and position; so that keys of equal rank are rare. Of an element key,
+ * which comes behind all of them: the low bits of the object's id, and the element's first bytes.
+ * Of others: the first bytes. */
 static inline uint64_t import_rank(enum family family, struct bytes key)
 {
+    const uint64_t db_id_limit = (1u << (64 - RECORD_POSITION_BITS)) - 1;
+    const uint64_t id_limit = (1u << 21) - 1;
     uint32_t db_id;
     uint64_t position;
     struct bytes name;
-    if (family != FAMILY_EXPIRES) {
-        if (!record_key_decode(key, &db_id, &position, &name))
-            return UINT64_MAX;
-        const uint32_t db_id_limit = (1u << (64 - RECORD_POSITION_BITS)) - 1;
-        return db_id < db_id_limit ? (uint64_t)db_id << RECORD_POSITION_BITS | position
-                                   : UINT64_MAX;
+    if (family == FAMILY_EXPIRES)
+        return key.len >= 8 ? load_be64(key.data) : UINT64_MAX;
+    if (import_is_element(key)) {
+        uint64_t id = load_be64(key.data + 4);
+        if (id >= id_limit || key.len < RECORD_ELEMENT_PREFIX_BYTES + 4)
+            return id >= id_limit ? UINT64_MAX : db_id_limit << RECORD_POSITION_BITS | id << 32;
+        return db_id_limit << RECORD_POSITION_BITS | id << 32 |
+               load_be32(key.data + RECORD_ELEMENT_PREFIX_BYTES);
     }
-    return key.len >= 8 ? load_be64(key.data) : UINT64_MAX;
+    if (!record_key_decode(key, &db_id, &position, &name))
+        return UINT64_MAX;
+    return db_id < db_id_limit ? (uint64_t)db_id << RECORD_POSITION_BITS | position
+                               : db_id_limit << RECORD_POSITION_BITS;
 }
 
 /* Reads the record at the front of `from`; false if it is none. */
@@ -260,6 +276,23 @@ void import_place_close(struct import_place *place);
 
 #define IMPORT_BATCHES 2 /* one being filled, one being sorted and written */
 
+/* As the server has it by default (list-max-listpack-size): 8 KiB a node. */
+#define IMPORT_LIST_NODE_SIZE (-2)
+
+struct import_dropped {
+    uint64_t object_id;
+    uint8_t type; /* enum object_type */
+};
+
+/* The type of the records that a family holds. */
+static inline enum object_type import_type_of(enum family family)
+{
+    int type = OBJECT_STRING;
+    while (loader_family((enum object_type)type) != family)
+        type++;
+    return (enum object_type)type;
+}
+
 /* Runs of a family, oldest first; their levels never grow towards the end. */
 struct import_run_list {
     struct import_run *items; /* owned */
@@ -278,13 +311,16 @@ struct import {
     uint32_t db_count;
     uint64_t next_object_id;
     struct string_rules rules;
+    struct value_rules values;
+    size_t parts_bytes; /* of a large collection, before they are written */
     size_t block_bytes; /* of runs */
     size_t chunk_bytes; /* of what goes to the second thread while merging */
     size_t fan_in;      /* runs of one level */
     struct import_batch *batches[IMPORT_BATCHES]; /* owned */
     struct import_batch *batch;                   /* of these, the one being filled */
     struct import_pipe *pipe;                     /* while there is a second thread */
-    struct import_tables chunks; /* elements of large strings; written as they come */
+    struct import_tables chunks;  /* elements of large strings; written as they come */
+    struct cold_batch *libraries; /* owned: records of function libraries */
     struct import_tables tables[FAMILY_COUNT];
     uint64_t keys_read;
     uint64_t merge_done;
@@ -294,7 +330,8 @@ struct import {
      * runs and run_bytes. */
     struct import_run_list runs[FAMILY_COUNT];
     uint64_t run_number;
-    struct buf dropped_objects; /* u64 ids of large strings that gave way */
+    struct buf dropped_objects; /* struct import_dropped: large values that gave way */
+    uint64_t repeated_elements; /* of collections: a member is there twice */
 };
 
 /* Calls the progress function; ST_AGAIN when it gives up. */
@@ -315,6 +352,14 @@ void import_drop_runs(struct import *import, enum family family);
 
 /* import_read.c: decodes the whole input. What is left in the last batch stays there, sorted. */
 MUST_USE enum status import_read_input(struct import *import, struct err *err);
+/* Adds a record to the batch; a full one goes to the second thread first. */
+MUST_USE enum status import_add_record(struct import *import, enum family family, struct bytes key,
+                                       struct bytes value, struct err *err);
+
+/* import_value.c: takes a key's value that is neither a string nor a module's. */
+MUST_USE enum status import_read_collection(struct import *import, struct rdb_reader *reader,
+                                            const struct rdb_key *key, struct err *err);
+MUST_USE enum status import_read_library(struct import *import, struct bytes code, struct err *err);
 
 /* import_finish.c: merges runs and batch into tables, and counts. */
 MUST_USE enum status import_merge_all(struct import *import, struct err *err);

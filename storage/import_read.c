@@ -26,6 +26,20 @@ static enum status make_room(struct import *import, size_t key_len, size_t value
     return import_batch_enlarge(import->batch, key_len, value_len, err);
 }
 
+enum status import_add_record(struct import *import, enum family family, struct bytes key,
+                              struct bytes value, struct err *err)
+{
+    enum status st = make_room(import, key.len, value.len, err);
+    if (st != ST_OK)
+        return st;
+    struct import_space space =
+        import_batch_add(import->batch, family, import_rank(family, key), key.len, value.len);
+    memcpy(space.key, key.data, key.len);
+    if (value.len > 0)
+        memcpy(space.value, value.data, value.len);
+    return ST_OK;
+}
+
 static struct bytes without_zeros_at_end(struct bytes bytes)
 {
     while (bytes.len > 0 && bytes.data[bytes.len - 1] == 0)
@@ -122,7 +136,12 @@ static enum status read_key(struct import *import, struct rdb_reader *reader,
     /* Redis stands for "no expiry" by this very value when it loads a file. */
     key.has_expire = key.has_expire && key.expire_at_ms != OBJECT_NO_EXPIRE;
     import->keys_read++;
-    if (key.type != RDB_TYPE_STRING) {
+    if (import->options.wanted != NULL &&
+        !import->options.wanted(import->options.wanted_arg, &key)) {
+        import->report.unwanted++;
+        return ST_OK;
+    }
+    if (key.type == RDB_TYPE_MODULE_2) {
         import->report.skipped[key.type]++;
         return ST_OK;
     }
@@ -130,6 +149,8 @@ static enum status read_key(struct import *import, struct rdb_reader *reader,
         import->report.expired++;
         return ST_OK;
     }
+    if (key.type != RDB_TYPE_STRING)
+        return import_read_collection(import, reader, &key, err);
     struct bytes value;
     enum status st = rdb_reader_read_string(reader, &value, err);
     return st == ST_OK ? add_string(import, &key, value, err) : st;
@@ -162,8 +183,7 @@ static enum status read_item(struct import *import, struct rdb_reader *reader,
         read_note(import, item->aux.name, item->aux.value);
         return ST_OK;
     case RDB_EVENT_FUNCTION:
-        import->report.functions++;
-        return ST_OK;
+        return import_read_library(import, item->function, err);
     case RDB_EVENT_MODULE_AUX:
         import->report.module_data++;
         return ST_OK;

@@ -1,4 +1,5 @@
 #include "storage/import_internal.h"
+#include "storage/member_cover.h"
 
 #include "codec/mem.h"
 
@@ -9,13 +10,23 @@ void import_note_dropped(void *arg, enum family family, const struct import_reco
     struct import *import = arg;
     struct record_header header;
     struct bytes payload;
-    struct record_large_string large;
     if (family == FAMILY_EXPIRES) /* the same key, due at the same time */
         return;
+    if (import_is_element(record->key)) {
+        /* Other elements than members are written anew as they change. */
+        const struct bytes key = record->key;
+        import->repeated_elements += key.len > RECORD_ELEMENT_PREFIX_BYTES &&
+                                     key.data[RECORD_ELEMENT_PREFIX_BYTES] == MEMBER_ELEMENT_KIND &&
+                                     (family == FAMILY_HASH || family == FAMILY_SET);
+        return;
+    }
     import->report.duplicates++;
-    if (record_header_decode(record->value, &header, &payload) == ST_OK && header.large &&
-        record_large_string_decode(payload, &large) == ST_OK)
-        buf_append(&import->dropped_objects, &large.object_id, sizeof(large.object_id));
+    if (record_header_decode(record->value, &header, &payload) != ST_OK || !header.large ||
+        payload.len < 8)
+        return;
+    struct import_dropped dropped = {.object_id = load_le64(payload.data),
+                                     .type = (uint8_t)import_type_of(family)};
+    buf_append(&import->dropped_objects, &dropped, sizeof(dropped));
 }
 
 static enum status open_run(struct import *import, enum family family,

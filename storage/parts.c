@@ -151,11 +151,10 @@ struct parts_taken *parts_take(struct parts *parts, enum object_type type, uint6
 }
 
 /* Deletions first: an element may have been deleted and be back under the same key. */
-void parts_encode(const struct parts_taken *taken, struct cold_batch *batch)
+static void encode(const struct parts_taken *taken, struct part_sink sink)
 {
-    struct part_sink sink = {.batch = batch,
-                             .family = (uint8_t)loader_family(taken->object_type),
-                             .hash_seed = taken->hash_seed};
+    sink.family = (uint8_t)loader_family(taken->object_type);
+    sink.hash_seed = taken->hash_seed;
     uint8_t *prefix = buf_reserve(&sink.key, RECORD_ELEMENT_PREFIX_BYTES);
     record_element_prefix_encode(taken->object_id, prefix);
     sink.key.len = RECORD_ELEMENT_PREFIX_BYTES;
@@ -168,6 +167,16 @@ void parts_encode(const struct parts_taken *taken, struct cold_batch *batch)
     }
     buf_deinit(&sink.key);
     buf_deinit(&sink.value);
+}
+
+void parts_encode(const struct parts_taken *taken, struct cold_batch *batch)
+{
+    encode(taken, (struct part_sink){.batch = batch});
+}
+
+void parts_encode_to(const struct parts_taken *taken, part_put_fn *put, void *arg)
+{
+    encode(taken, (struct part_sink){.put = put, .put_arg = arg});
 }
 
 bool parts_finish(struct parts_taken *taken, struct object *o, uint32_t count)
@@ -210,12 +219,16 @@ uint8_t *part_element(struct part_sink *sink, size_t len)
 void part_put(struct part_sink *sink, size_t element_len, struct bytes value)
 {
     CHECK(value.len != 0);
-    cold_batch_put(sink->batch, (enum family)sink->family,
-                   bytes_make(sink->key.data, RECORD_ELEMENT_PREFIX_BYTES + element_len), value);
+    struct bytes key = bytes_make(sink->key.data, RECORD_ELEMENT_PREFIX_BYTES + element_len);
+    if (sink->put != NULL)
+        sink->put(sink->put_arg, key, value);
+    else
+        cold_batch_put(sink->batch, (enum family)sink->family, key, value);
 }
 
 void part_delete(struct part_sink *sink, size_t element_len)
 {
+    CHECK(sink->put == NULL);
     cold_batch_delete(sink->batch, (enum family)sink->family,
                       bytes_make(sink->key.data, RECORD_ELEMENT_PREFIX_BYTES + element_len));
 }

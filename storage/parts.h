@@ -127,6 +127,9 @@ struct parts_taken *parts_take(struct parts *parts, enum object_type type, uint6
                                size_t *orphan_bytes);
 /* Puts what was taken into the batch. The flusher's thread. */
 void parts_encode(const struct parts_taken *taken, struct cold_batch *batch);
+/* Hands what was taken to `put` instead, record by record; nothing of it may be a deletion. */
+typedef void part_put_fn(void *arg, struct bytes key, struct bytes value);
+void parts_encode_to(const struct parts_taken *taken, part_put_fn *put, void *arg);
 /* The cut was applied: goes through up to `count` more of the parts; false when that was the last.
  * `o` is the collection's object, NULL when its database or it is gone. */
 bool parts_finish(struct parts_taken *taken, struct object *o, uint32_t count);
@@ -138,6 +141,8 @@ void parts_taken_destroy(struct parts_taken *taken);
  * object id in the element key. */
 struct part_sink {
     struct cold_batch *batch;
+    part_put_fn *put; /* instead of the batch; or NULL */
+    void *put_arg;
     uint8_t family;
     uint64_t hash_seed; /* of positions */
     struct buf key;     /* prefix, then the element */

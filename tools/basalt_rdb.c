@@ -1,5 +1,7 @@
 /* basalt rdb: RDB files to and from data directories. */
 #include "codec/buf.h"
+#include "codec/compress.h"
+#include "codec/glob.h"
 #include "codec/number.h"
 #include "storage/env.h"
 #include "storage/import.h"
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 #define MEMORY_BYTES_MIN ((uint64_t)32 << 20)
+#define PACKED_BYTES     ((size_t)256 << 10) /* read at once */
 
 static void print_help(FILE *out)
 {
@@ -28,36 +31,55 @@ static void print_help(FILE *out)
         out,
         "Usage: basalt rdb import FILE|- --dir DIR [options]\n\n"
         "Makes a data directory out of an RDB file as Redis writes it (versions 1 to %d), from a\n"
-        "file or from standard input. DIR is what the server is given as `dir`.\n\n"
+        "file (also packed with zstd) or from standard input. DIR is what the server is given as\n"
+        "`dir`.\n\n"
         "  --dir DIR       the data directory; made if it does not exist\n"
         "  --replace       take the place of a dataset that is there; its server must not run\n"
         "  --memory SIZE   memory to work with, for example 1gb (default 256mb, at least 32mb)\n"
         "  --databases N   refuse a file with database numbers of N and more (default: no limit,\n"
         "                  as many databases as the file needs, at least %d)\n"
+        "  --db N          only keys of that database; more than once: of these\n"
+        "  --match PATTERN only keys whose names match, as in SCAN\n"
+        "  --type TYPE     only string, list, set, zset, hash or stream; more than once: these\n"
+        "  --skip-modules  it is no failure to leave out what belongs to modules\n"
         "  --json          the result as JSON on standard output\n"
         "  --help          this text\n\n"
         "Keys whose time is up are left out, as redis-server does when it loads the file. If\n"
         "anything goes wrong the directory is left as it was.\n\n"
         "Exit status: 0 all was imported; 1 nothing was; 2 the command line is wrong; 3 imported,\n"
-        "but for keys of types (or functions) that are not supported yet.\n",
+        "but for values and data of modules.\n",
         RDB_VERSION_MAX, IMPORT_DB_COUNT_DEFAULT);
 }
+
+/* Which keys are wanted. Zeroed: all. */
+struct filter {
+    struct buf dbs;      /* owned: uint32_t */
+    const char *pattern; /* NULL: any */
+    unsigned types;      /* bits of the type's place in type_names; 0: any */
+};
 
 struct import_command {
     const char *file;
     bool json;
     bool help;
+    bool skip_modules;
+    struct filter filter;
     struct import_options options;
 };
 
 /* What the engine's callbacks get. */
 struct context {
-    int input;        /* descriptor */
+    int input;             /* descriptor */
+    bool looked;           /* at the first bytes */
+    struct unpack *unpack; /* owned: what is read is packed; or NULL */
+    struct buf packed;     /* owned: read and not unpacked yet */
+    size_t packed_at;
     const char *name; /* of the input, for messages */
     int signals;      /* signalfd */
     int signal;       /* that came; 0: none */
     struct env *env;
     struct progress progress;
+    struct filter filter;
 };
 
 /* ---- Command line -----------------------------------------------------------------------------
@@ -90,12 +112,40 @@ static bool parse_databases(const char *text, struct import_options *options)
     return true;
 }
 
+static bool parse_db(const char *text, struct filter *filter)
+{
+    uint64_t number;
+    if (!number_parse_u64(bytes_text(text), &number) || number >= IMPORT_DB_COUNT_MAX)
+        return complain("--db must be a database's number, not", text);
+    uint32_t db = (uint32_t)number;
+    buf_append(&filter->dbs, &db, sizeof(db));
+    return true;
+}
+
+static const char *const type_names[] = {"string", "list", "set", "zset", "hash", "stream"};
+#define TYPE_NAME_COUNT (sizeof(type_names) / sizeof(type_names[0]))
+
+static bool parse_type(const char *text, struct filter *filter)
+{
+    for (size_t i = 0; i < TYPE_NAME_COUNT; i++) {
+        if (strcmp(text, type_names[i]) != 0)
+            continue;
+        filter->types |= 1u << i;
+        return true;
+    }
+    return complain("--type must be a type of keys, not", text);
+}
+
 static bool parse_command(int argc, char **argv, struct import_command *out)
 {
     static const struct option long_options[] = {{"dir", required_argument, NULL, 'd'},
                                                  {"memory", required_argument, NULL, 'm'},
                                                  {"databases", required_argument, NULL, 'n'},
                                                  {"replace", no_argument, NULL, 'r'},
+                                                 {"db", required_argument, NULL, 'b'},
+                                                 {"match", required_argument, NULL, 'p'},
+                                                 {"type", required_argument, NULL, 't'},
+                                                 {"skip-modules", no_argument, NULL, 's'},
                                                  {"json", no_argument, NULL, 'j'},
                                                  {"help", no_argument, NULL, 'h'},
                                                  {NULL, 0, NULL, 0}};
@@ -118,6 +168,18 @@ static bool parse_command(int argc, char **argv, struct import_command *out)
         case 'r':
             out->options.replace = true;
             break;
+        case 'b':
+            good = parse_db(optarg, &out->filter);
+            break;
+        case 'p':
+            out->filter.pattern = optarg;
+            break;
+        case 't':
+            good = parse_type(optarg, &out->filter);
+            break;
+        case 's':
+            out->skip_modules = true;
+            break;
         case 'j':
             out->json = true;
             break;
@@ -138,6 +200,24 @@ static bool parse_command(int argc, char **argv, struct import_command *out)
     return good;
 }
 
+/* As import_options.wanted. */
+static bool is_wanted(void *arg, const struct rdb_key *key)
+{
+    const struct filter *filter = arg;
+    bool wanted = filter->dbs.len == 0;
+    for (size_t at = 0; at < filter->dbs.len && !wanted; at += sizeof(uint32_t)) {
+        uint32_t db;
+        memcpy(&db, filter->dbs.data + at, sizeof(db));
+        wanted = db == key->db;
+    }
+    if (filter->pattern != NULL && !glob_match(bytes_text(filter->pattern), key->name, false))
+        return false;
+    for (size_t i = 0; i < TYPE_NAME_COUNT && filter->types != 0; i++)
+        if (strcmp(rdb_type_name(key->type), type_names[i]) == 0)
+            return wanted && (filter->types & 1u << i) != 0;
+    return wanted && filter->types == 0;
+}
+
 /* ---- Input and signals ------------------------------------------------------------------------
  */
 
@@ -149,10 +229,9 @@ static bool poll_signal(struct context *context)
     return context->signal != 0;
 }
 
-static enum status read_input(void *arg, uint8_t *out, size_t capacity, size_t *read_out,
-                              struct err *err)
+static enum status read_file(struct context *context, uint8_t *out, size_t capacity,
+                             size_t *read_out, struct err *err)
 {
-    struct context *context = arg;
     struct pollfd fds[] = {{.fd = context->input, .events = POLLIN},
                            {.fd = context->signals, .events = POLLIN}};
     while (poll(fds, 2, -1) < 0 && errno == EINTR)
@@ -169,6 +248,68 @@ static enum status read_input(void *arg, uint8_t *out, size_t capacity, size_t *
     return ST_OK;
 }
 
+/* Looks at the first bytes, to see whether the input is packed. */
+static enum status look_at_input(struct context *context, struct err *err)
+{
+    static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd};
+    context->looked = true;
+    (void)buf_reserve(&context->packed, PACKED_BYTES);
+    while (context->packed.len < sizeof(magic)) {
+        size_t got;
+        enum status st = read_file(context, context->packed.data + context->packed.len,
+                                   PACKED_BYTES - context->packed.len, &got, err);
+        if (st != ST_OK)
+            return st;
+        if (got == 0)
+            return ST_OK;
+        context->packed.len += got;
+    }
+    if (memcmp(context->packed.data, magic, sizeof(magic)) == 0)
+        context->unpack = unpack_create();
+    return ST_OK;
+}
+
+/* An rdb_read_fn. */
+static enum status read_input(void *arg, uint8_t *out, size_t capacity, size_t *read_out,
+                              struct err *err)
+{
+    struct context *context = arg;
+    if (!context->looked) {
+        enum status st = look_at_input(context, err);
+        if (st != ST_OK)
+            return st;
+    }
+    if (context->unpack == NULL && context->packed.len == context->packed_at)
+        return read_file(context, out, capacity, read_out, err);
+    if (context->unpack == NULL) { /* the first bytes, which were looked at */
+        size_t left = context->packed.len - context->packed_at;
+        *read_out = left < capacity ? left : capacity;
+        memcpy(out, context->packed.data + context->packed_at, *read_out);
+        context->packed_at += *read_out;
+        return ST_OK;
+    }
+    for (;;) {
+        struct bytes in = bytes_make(context->packed.data + context->packed_at,
+                                     context->packed.len - context->packed_at);
+        enum status st = unpack_step(context->unpack, &in, out, capacity, read_out, err);
+        context->packed_at = context->packed.len - in.len;
+        if (st != ST_OK || *read_out != 0)
+            return st;
+        size_t got;
+        buf_clear(&context->packed);
+        context->packed_at = 0;
+        st = read_file(context, buf_reserve(&context->packed, PACKED_BYTES), PACKED_BYTES, &got,
+                       err);
+        if (st != ST_OK)
+            return st;
+        if (got == 0)
+            return unpack_at_end(context->unpack)
+                       ? ST_OK
+                       : err_set(err, ST_CORRUPT, "%s: the packed file is cut off", context->name);
+        context->packed.len = got;
+    }
+}
+
 static bool show_progress(void *arg, const struct import_progress *from)
 {
     static const struct {
@@ -183,7 +324,7 @@ static bool show_progress(void *arg, const struct import_progress *from)
     struct progress_step step = {.name = phases[from->phase].name,
                                  .unit = phases[from->phase].unit,
                                  .done = from->done,
-                                 .total = from->total,
+                                 .total = context->unpack == NULL ? from->total : 0,
                                  .keys = from->phase == IMPORT_READING ? from->keys : 0};
     progress_show(&context->progress, &step, env_now_mono_us(context->env) / 1000);
     return !poll_signal(context);
@@ -229,33 +370,21 @@ static void allow_many_files(void)
 /* ---- Result -----------------------------------------------------------------------------------
  */
 
-/* What was left out, by name: the RDB has several types for what is one to users. */
+/* What was left out, by name. */
 struct skipped {
     const char *name;   /* static */
     const char *plural; /* static */
     uint64_t count;
 };
 
-#define SKIPPED_MAX 8
+#define SKIPPED_MAX 2
 
 static size_t collect_skipped(const struct import_report *report, struct skipped out[SKIPPED_MAX])
 {
-    static const struct {
-        const char *name;
-        const char *plural;
-    } names[] = {{"list", "lists"},  {"set", "sets"},       {"zset", "sorted sets"},
-                 {"hash", "hashes"}, {"stream", "streams"}, {"module", "values of modules"}};
     size_t count = 0;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        uint64_t keys = 0;
-        for (int type = 0; type < RDB_TYPE_COUNT; type++)
-            if (strcmp(rdb_type_name((uint8_t)type), names[i].name) == 0)
-                keys += report->skipped[type];
-        if (keys > 0)
-            out[count++] = (struct skipped){names[i].name, names[i].plural, keys};
-    }
-    if (report->functions > 0)
-        out[count++] = (struct skipped){"function", "function libraries", report->functions};
+    uint64_t keys = report->skipped[RDB_TYPE_MODULE_2];
+    if (keys > 0)
+        out[count++] = (struct skipped){"module", "values of modules", keys};
     if (report->module_data > 0)
         out[count++] =
             (struct skipped){"module_data", "records of modules' own data", report->module_data};
@@ -300,12 +429,14 @@ static void append_json_report(struct buf *out, const struct import *import)
     buf_append_format(out, "{\"status\":\"%s\",\"rdb_version\":%d,\"redis_version\":",
                       count == 0 ? "ok" : "incomplete", r->rdb_version);
     append_json_text(out, r->redis_version);
-    buf_append_format(out,
-                      ",\"checksum\":%s,\"input_bytes\":%" PRIu64 ",\"keys\":%" PRIu64
-                      ",\"expires\":%" PRIu64 ",\"large_strings\":%" PRIu64 ",\"expired\":%" PRIu64
-                      ",\"duplicates\":%" PRIu64 ",\"skipped\":{",
-                      r->has_checksum ? "true" : "false", r->input_bytes, r->keys, r->expires,
-                      r->large_strings, r->expired, r->duplicates);
+    buf_append_format(
+        out,
+        ",\"checksum\":%s,\"input_bytes\":%" PRIu64 ",\"keys\":%" PRIu64 ",\"expires\":%" PRIu64
+        ",\"large_strings\":%" PRIu64 ",\"large_collections\":%" PRIu64 ",\"functions\":%" PRIu64
+        ",\"expired\":%" PRIu64 ",\"unwanted\":%" PRIu64 ",\"empty\":%" PRIu64
+        ",\"duplicates\":%" PRIu64 ",\"skipped\":{",
+        r->has_checksum ? "true" : "false", r->input_bytes, r->keys, r->expires, r->large_strings,
+        r->large_collections, r->functions, r->expired, r->unwanted, r->empty, r->duplicates);
     for (size_t i = 0; i < count; i++)
         buf_append_format(out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", skipped[i].name,
                           skipped[i].count);
@@ -342,14 +473,22 @@ static void print_report(const struct import_command *command, const struct impo
     if (r->expired > 0)
         (void)printf("Left out: %s keys whose time was up.\n",
                      progress_format_count(r->expired, a));
+    if (r->functions > 0)
+        (void)printf("Function libraries: %s.\n", progress_format_count(r->functions, a));
+    if (r->unwanted > 0)
+        (void)printf("Left out: %s keys that were not wanted.\n",
+                     progress_format_count(r->unwanted, a));
+    if (r->empty > 0)
+        (void)printf("Left out: %s collections without elements.\n",
+                     progress_format_count(r->empty, a));
     if (r->duplicates > 0)
         (void)printf("Left out: %s entries whose keys come again later in the file.\n",
                      progress_format_count(r->duplicates, a));
     struct skipped skipped[SKIPPED_MAX];
     size_t skipped_count = collect_skipped(r, skipped);
     for (size_t i = 0; i < skipped_count; i++)
-        (void)printf("NOT IMPORTED, not supported yet: %s %s.\n",
-                     progress_format_count(skipped[i].count, a), skipped[i].plural);
+        (void)printf("NOT IMPORTED: %s %s.\n", progress_format_count(skipped[i].count, a),
+                     skipped[i].plural);
 }
 
 static void print_failure(const struct import_command *command, enum status st, bool placed,
@@ -384,6 +523,8 @@ static enum status run_import(const struct import_command *command, struct conte
     options.read_arg = context;
     options.progress = show_progress;
     options.progress_arg = context;
+    options.wanted = is_wanted;
+    options.wanted_arg = &context->filter;
     enum status st = open_input(command, context, &options.input_bytes, err);
     if (st == ST_OK)
         st = import_open(&options, import_out, err);
@@ -396,7 +537,8 @@ static enum status run_import(const struct import_command *command, struct conte
 
 static int import_file(const struct import_command *command)
 {
-    struct context context = {.input = -1, .signals = catch_signals(), .env = env_posix()};
+    struct context context = {
+        .input = -1, .signals = catch_signals(), .env = env_posix(), .filter = command->filter};
     struct import *import = NULL;
     struct err err = {0};
     bool placed = false;
@@ -411,7 +553,9 @@ static int import_file(const struct import_command *command)
             status = EXIT_SIGNALLED + context.signal;
     } else {
         struct skipped skipped[SKIPPED_MAX];
-        status = collect_skipped(import_report(import), skipped) == 0 ? EXIT_DONE : EXIT_INCOMPLETE;
+        bool complete =
+            command->skip_modules || collect_skipped(import_report(import), skipped) == 0;
+        status = complete ? EXIT_DONE : EXIT_INCOMPLETE;
         if (command->json) {
             struct buf out = {0};
             append_json_report(&out, import);
@@ -423,6 +567,8 @@ static int import_file(const struct import_command *command)
         }
     }
     import_close(import);
+    unpack_destroy(context.unpack);
+    buf_deinit(&context.packed);
     if (context.input > STDIN_FILENO)
         close(context.input);
     if (context.signals >= 0)

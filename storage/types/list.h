@@ -57,6 +57,10 @@ void list_delete(struct object *o, uint64_t from, uint64_t count);
  * many. */
 uint64_t list_remove(struct object *o, struct bytes element, enum list_end end, uint64_t count_max);
 
+/* Frees what is clean of a large list but its last node: for one that is made from head to tail and
+ * written meanwhile. */
+void list_drop_written(struct object *o);
+
 /* ---- Reading. */
 
 /* The element at an index; false: there is none. Borrowed until the list changes. */

@@ -446,6 +446,18 @@ static size_t drop_from_page(struct list *list, struct list_page *page)
     return freed;
 }
 
+void list_drop_written(struct object *o)
+{
+    struct list *list = list_of(o);
+    if (list->page_count == 0)
+        return;
+    struct list_page *last = &list->pages[list->page_count - 1];
+    for (uint32_t i = 0; i + 1 < list->page_count; i++)
+        (void)drop_from_page(list, &list->pages[i]);
+    for (uint32_t i = 0; i + 1 < last->slot_count; i++)
+        (void)drop_node(list, &last->slots[i]);
+}
+
 static size_t drop_clean(struct object *o, size_t bytes)
 {
     struct list *list = list_of(o);

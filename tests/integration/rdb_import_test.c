@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "codec/buf.h"
+#include "codec/compress.h"
 #include "codec/mem.h"
 #include "tests/support/harness.h"
 #include "tests/support/resp_client.h"
@@ -223,32 +225,154 @@ static void a_saved_dataset_is_served_with_the_same_answers(void **state)
     server_fixture_destroy(fixture->reference);
 }
 
-static void what_is_not_supported_is_counted_and_told_by_the_exit_status(void **state)
+/* Values of all types, of few and of so many elements that they are held in pieces. */
+static void fill_types(struct resp_client *client)
 {
+    assert_reply(client, "RPUSH l 1 b \"\" -7", ":4");
+    assert_reply(client, "SADD set:integers 1 70000 -3", ":3");
+    assert_reply(client, "SADD set:texts a b 3", ":3");
+    assert_reply(client, "HSET h f v g 12", ":2");
+    assert_reply(client, "ZADD z 1 a 2.5 b -inf c", ":3");
+    assert_reply(client, "PEXPIREAT z 4102444800123", ":1");
+    assert_reply(client, "XADD x 1-1 f v g w", "\"1-1\"");
+    assert_reply(client, "XADD x 2-1 f v", "\"2-1\"");
+    assert_reply(client, "XGROUP CREATE x readers 0", "+OK");
+    (void)resp_client_ask(client, "XREADGROUP GROUP readers one COUNT 1 STREAMS x >");
+    for (int i = 0; i < 3000; i++) {
+        char request[256];
+        static const char *const forms[] = {"RPUSH large:l element:%d", "SADD large:s member:%d",
+                                            "HSET large:h field:%d value", "ZADD large:z %d member",
+                                            "XADD large:x %d-1 f value"};
+        for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++) {
+            char *end = strchr(forms[f], '%');
+            (void)snprintf(request, sizeof(request), "%.*s%d%s", (int)(end - forms[f]), forms[f],
+                           i + 1, end + 2);
+            if (f == 3)
+                (void)snprintf(request, sizeof(request), "ZADD large:z %d member:%d", i % 7, i);
+            (void)resp_client_ask(client, request);
+        }
+    }
+    assert_reply(client, "XGROUP CREATE large:x readers 0", "+OK");
+    (void)resp_client_ask(client, "XREADGROUP GROUP readers one COUNT 900 STREAMS large:x >");
+    assert_reply(client,
+                 "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', "
+                 "function() return 42 end)\"",
+                 "\"lib\"");
+}
+
+static void values_of_all_types_are_served_with_the_same_digests(void **state)
+{
+    static const char *const questions[] = {
+        "DEBUG DIGEST",
+        "DBSIZE",
+        "FCALL f 0",
+        "PEXPIRETIME z",
+        "LRANGE large:l 1000 1010",
+        "HGET large:h field:77",
+        "SISMEMBER large:s member:2999",
+        "ZRANGE large:z 5 7 WITHSCORES",
+        "XRANGE large:x 500 + COUNT 2",
+        "XPENDING x readers",
+        "XPENDING large:x readers",
+    };
+    static const char *const changes[] = {
+        "RPUSH large:l more",           "LPOP large:l 2",
+        "HDEL large:h field:1",         "HSET large:h field:2 new",
+        "SREM large:s member:2",        "SADD large:s another",
+        "ZADD large:z 3 another",       "XADD large:x 9000-1 f v",
+        "XACK large:x readers 1-1 2-1", "DEBUG DIGEST",
+    };
     struct fixture *fixture = *state;
     struct resp_client *reference = server_fixture_connect(start_reference(fixture));
-    assert_reply(reference, "SET s 1", "+OK");
-    assert_reply(reference, "RPUSH l 1 2 3", ":3");
-    assert_reply(reference, "SADD set1 a", ":1");
-    assert_reply(reference, "SADD set2 1", ":1");
-    assert_reply(reference, "HSET h f v", ":1");
-    assert_reply(reference, "XADD x 1-1 f v", "\"1-1\"");
-    assert_reply(reference,
-                 "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('f', "
-                 "function() return 1 end)\"",
-                 "\"lib\"");
+    fill_types(reference);
     assert_reply(reference, "SAVE", "+OK");
     assert_int_equal(TOOL(fixture, "rdb", "import", "--json", fixture->rdb, "--dir", fixture->data),
-                     3);
-    assert_printed(fixture, "stdout", "{\"status\":\"incomplete\",\"rdb_version\":10");
-    assert_printed(fixture, "stdout",
-                   "\"skipped\":{\"list\":1,\"set\":2,\"hash\":1,\"stream\":1,\"function\":1}");
-    assert_printed(fixture, "stdout", "\"databases\":{\"0\":{\"keys\":1,\"expires\":0}}");
-    assert_int_equal(
-        TOOL(fixture, "rdb", "import", fixture->rdb, "--replace", "--dir", fixture->data), 3);
-    assert_printed(fixture, "stdout", "NOT IMPORTED, not supported yet: 2 sets.");
+                     0);
+    assert_printed(fixture, "stdout", "{\"status\":\"ok\",\"rdb_version\":10");
+    assert_printed(fixture, "stdout", "\"functions\":1");
+    assert_printed(fixture, "stdout", "\"databases\":{\"0\":{\"keys\":11,\"expires\":1}}");
+    struct server_fixture *ours = start_server(fixture);
+    struct resp_client *server = server_fixture_connect(ours);
+    for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+        assert_same(reference, server, questions[i]);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++)
+        assert_same(reference, server, changes[i]);
+    resp_client_close(server);
+    server_fixture_kill(ours);
+    server_fixture_restart(ours);
+    server = server_fixture_connect(ours);
+    assert_same(reference, server, "DEBUG DIGEST");
+    resp_client_close(server);
     resp_client_close(reference);
+    server_fixture_destroy(ours);
     server_fixture_destroy(fixture->reference);
+}
+
+static void write_file(const char *path, struct bytes bytes)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A string, a list, a hash in database 2, and a value of a module. */
+static const char small_file[] = "REDIS0009\xfe\0\0\1s\1v\1\1l\1\1x"
+                                 "\7\1m\x81\x4b\x51\xad\x4b\x34\x8c\0\1\2\5\0"
+                                 "\xfe\2\4\1h\1\1f\1v\xff\0\0\0\0\0\0\0\0";
+
+static void values_of_modules_are_left_out_and_told_by_the_exit_status(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[512];
+    make_path(path, fixture->root, "small.rdb");
+    write_file(path, bytes_make(small_file, sizeof(small_file) - 1));
+    assert_int_equal(TOOL(fixture, "rdb", "import", path, "--json", "--dir", fixture->data), 3);
+    assert_printed(fixture, "stdout", "\"skipped\":{\"module\":1}");
+    assert_printed(fixture, "stdout",
+                   "\"databases\":{\"0\":{\"keys\":2,\"expires\":0},"
+                   "\"2\":{\"keys\":1,\"expires\":0}}");
+    assert_int_equal(
+        TOOL(fixture, "rdb", "import", path, "--replace", "--skip-modules", "--dir", fixture->data),
+        0);
+    assert_printed(fixture, "stdout", "NOT IMPORTED: 1 values of modules.");
+}
+
+static void only_wanted_keys_are_imported_also_of_packed_files(void **state)
+{
+    static const struct {
+        const char *option;
+        const char *value;
+        const char *databases;
+    } cases[] = {
+        {"--db", "2", "{\"2\":{\"keys\":1,\"expires\":0}}"},
+        {"--match", "[sh]", "{\"0\":{\"keys\":1,\"expires\":0},\"2\":{\"keys\":1,\"expires\":0}}"},
+        {"--type", "list", "{\"0\":{\"keys\":1,\"expires\":0}}"},
+        {"--type", "zset", "{}"},
+    };
+    struct fixture *fixture = *state;
+    struct buf packed = {0};
+    char path[512];
+    struct err err;
+    make_path(path, fixture->root, "small.rdb.zst");
+    assert_ok(compress_encode(NULL, 1, bytes_make(small_file, 10), &packed, &err), &err);
+    assert_ok(compress_encode(NULL, 1, bytes_make(small_file + 10, sizeof(small_file) - 11),
+                              &packed, &err),
+              &err); /* two frames */
+    write_file(path, buf_bytes(&packed));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char databases[256];
+        (void)snprintf(databases, sizeof(databases), "\"databases\":%s", cases[i].databases);
+        assert_int_equal(TOOL(fixture, "rdb", "import", path, "--json", "--replace",
+                              "--skip-modules", cases[i].option, cases[i].value, "--dir",
+                              fixture->data),
+                         0);
+        assert_printed(fixture, "stdout", databases);
+    }
+    write_file(path, bytes_make(packed.data, packed.len - 3));
+    assert_int_equal(TOOL(fixture, "rdb", "import", path, "--replace", "--dir", fixture->data), 1);
+    assert_printed(fixture, "stderr", "cut off");
+    buf_deinit(&packed);
 }
 
 static void a_dataset_is_replaced_only_while_its_server_rests(void **state)
@@ -377,7 +501,9 @@ int main(void)
 #define FIXTURE_TEST(function) TEST_WITH(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(a_saved_dataset_is_served_with_the_same_answers),
-        FIXTURE_TEST(what_is_not_supported_is_counted_and_told_by_the_exit_status),
+        FIXTURE_TEST(values_of_all_types_are_served_with_the_same_digests),
+        FIXTURE_TEST(values_of_modules_are_left_out_and_told_by_the_exit_status),
+        FIXTURE_TEST(only_wanted_keys_are_imported_also_of_packed_files),
         FIXTURE_TEST(a_dataset_is_replaced_only_while_its_server_rests),
         FIXTURE_TEST(a_file_cut_off_is_refused_with_the_offset),
         FIXTURE_TEST(standard_input_is_read_and_signals_end_the_import),

@@ -8,8 +8,10 @@
 #include "storage/env.h"
 #include "storage/import_internal.h"
 #include "storage/types/string.h"
+#include "tests/support/byte_source.h"
 #include "tests/support/dataset.h"
 #include "tests/support/harness.h"
+#include "tests/support/rdb_samples.h"
 
 #define FUTURE_MS INT64_C(4102444800000) /* 2100 */
 
@@ -176,31 +178,125 @@ static void keys_that_are_due_are_left_out(void **state)
     }
 }
 
-static void other_types_are_skipped_and_counted(void **state)
+/* As import_ok, with the databases. */
+static enum status import_dbs_of(const char *dir, const struct import_options *how,
+                                 struct rdb_file *file, struct import_report *report,
+                                 struct import_db *db)
 {
-    static const uint8_t list[] = {2, 1, 'a', 1, 'b'};
-    static const uint8_t hash[] = {1, 1, 'f', 1, 'v'};
-    static const uint8_t intset[] = {10, 2, 0, 0, 0, 1, 0, 0, 0, 7, 0};
+    struct byte_source source = {.data = buf_bytes(&file->bytes)};
+    struct import_options options = *how;
+    struct import *import = NULL;
+    struct err err;
+    bool placed;
+    options.env = env_posix();
+    options.dir = dir;
+    options.replace = true;
+    options.read = byte_source_read;
+    options.read_arg = &source;
+    assert_ok(import_open(&options, &import, &err), &err);
+    enum status st = import_read(import, &err);
+    if (st == ST_OK) {
+        uint32_t count;
+        assert_ok(import_publish(import, &placed, &err), &err);
+        *report = *import_report(import);
+        *db = import_dbs(import, &count)[0];
+    }
+    import_close(import);
+    return st;
+}
+
+static void values_of_modules_are_skipped_and_counted(void **state)
+{
+    static const uint8_t module[] = {0x81, 75, 81, 173, 75, 52, 140, 0, 1, 2, 5, 0};
     struct rdb_file file;
     rdb_file_begin(&file);
     rdb_file_select(&file, 0);
-    rdb_file_put_raw(&file, "l1", RDB_TYPE_LIST, bytes_make(list, sizeof(list)));
+    rdb_file_put_raw(&file, "m", RDB_TYPE_MODULE_2, bytes_make(module, sizeof(module)));
     rdb_file_put(&file, text("k"), text("v"), 0);
-    rdb_file_put_raw(&file, "h", RDB_TYPE_HASH, bytes_make(hash, sizeof(hash)));
-    rdb_file_put_raw(&file, "l2", RDB_TYPE_LIST, bytes_make(list, sizeof(list)));
-    rdb_file_put_raw(&file, "s", RDB_TYPE_SET_INTSET, bytes_make(intset, sizeof(intset)));
     rdb_file_end(&file);
     struct import_report report;
     import_ok(*state, 0, &file, &report);
     assert_int_equal(report.keys, 1);
-    assert_int_equal(report.skipped[RDB_TYPE_LIST], 2);
-    assert_int_equal(report.skipped[RDB_TYPE_HASH], 1);
-    assert_int_equal(report.skipped[RDB_TYPE_SET_INTSET], 1);
-    assert_int_equal(report.skipped[RDB_TYPE_STRING], 0);
+    assert_int_equal(report.skipped[RDB_TYPE_MODULE_2], 1);
     struct dataset dataset;
     dataset_open(&dataset, *state);
     assert_int_equal(dataset_check(&dataset), 1);
     dataset_close(&dataset);
+    rdb_file_deinit(&file);
+}
+
+/* ---- Collections ---- */
+
+static void collections_of_all_types_come_in_small_or_large(void **state)
+{
+    size_t count;
+    const struct rdb_sample *samples = rdb_samples(&count);
+    struct rdb_file file;
+    rdb_file_begin(&file);
+    rdb_file_select(&file, 0);
+    for (size_t i = 0; i < count; i++) {
+        struct buf value = {0};
+        samples[i].put(&value);
+        rdb_file_put_raw(&file, samples[i].name, samples[i].type, buf_bytes(&value));
+        buf_deinit(&value);
+    }
+    rdb_file_put_raw(&file, "empty", RDB_TYPE_LIST, bytes_make("", 1));
+    rdb_file_end(&file);
+    for (int large = 0; large < 2; large++) {
+        struct import_options options = {.large_collection_bytes = large ? 1 : 0};
+        struct import_report report;
+        struct import_db db;
+        assert_int_equal(import_dbs_of(*state, &options, &file, &report, &db), ST_OK);
+        assert_int_equal(report.keys, count);
+        assert_int_equal(report.empty, 1);
+        assert_int_equal(db.keys_of_type[OBJECT_STRING], 3);
+        assert_int_equal(db.keys_of_type[OBJECT_LIST], 4);
+        assert_int_equal(db.keys_of_type[OBJECT_SET], 4);
+        assert_int_equal(db.keys_of_type[OBJECT_ZSET], 4);
+        assert_int_equal(db.keys_of_type[OBJECT_HASH], 8);
+        assert_int_equal(db.keys_of_type[OBJECT_STREAM], 3);
+        if (large)
+            assert_true(report.large_collections >= 3);
+        else
+            assert_int_equal(report.large_collections, 0);
+    }
+    rdb_file_deinit(&file);
+}
+
+/* A set of `count` members, the last of which is the one at `repeated` again. */
+static void make_large_set(struct rdb_file *file, uint32_t count, uint32_t repeated)
+{
+    struct buf value = {0};
+    uint8_t head[5] = {RDB_LENGTH_32_BITS};
+    store_be32(head + 1, count);
+    buf_append(&value, head, sizeof(head));
+    for (uint32_t i = 0; i < count; i++) {
+        buf_append_byte(&value, 14);
+        buf_append_format(&value, "member%08u", i + 1 == count ? repeated : i);
+    }
+    rdb_file_begin(file);
+    rdb_file_select(file, 0);
+    rdb_file_put_raw(file, "set", RDB_TYPE_SET, buf_bytes(&value));
+    rdb_file_end(file);
+    buf_deinit(&value);
+}
+
+static void a_collection_larger_than_memory_is_written_while_it_comes(void **state)
+{
+    const uint32_t count = 200000;
+    struct import_options options = {.memory_bytes = IMPORT_MEMORY_BYTES_MIN};
+    struct rdb_file file;
+    struct import_report report;
+    struct import_db db;
+    make_large_set(&file, count, count - 1);
+    assert_int_equal(import_dbs_of(*state, &options, &file, &report, &db), ST_OK);
+    assert_int_equal(report.keys, 1);
+    assert_int_equal(report.large_collections, 1);
+    assert_true(report.runs > 20);
+    rdb_file_deinit(&file);
+    /* Nobody has the first members in RAM any more when the last one comes. */
+    make_large_set(&file, count, 5);
+    assert_int_equal(import_dbs_of(*state, &options, &file, &report, &db), ST_CORRUPT);
     rdb_file_deinit(&file);
 }
 
@@ -553,7 +649,9 @@ int main(void)
         DIR_TEST(an_empty_file_becomes_an_empty_dataset),
         DIR_TEST(databases_keep_their_keys_apart),
         DIR_TEST(keys_that_are_due_are_left_out),
-        DIR_TEST(other_types_are_skipped_and_counted),
+        DIR_TEST(values_of_modules_are_skipped_and_counted),
+        DIR_TEST(collections_of_all_types_come_in_small_or_large),
+        DIR_TEST(a_collection_larger_than_memory_is_written_while_it_comes),
         DIR_TEST(large_strings_become_chunks),
         DIR_TEST(zeros_take_no_chunks),
         DIR_TEST(a_key_longer_than_all_memory_is_taken),

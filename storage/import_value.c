@@ -1,0 +1,189 @@
+/* Collections on their way from the RDB to records. Each type makes its own value, as it does for
+ * RESTORE; one that becomes large is written while it comes: whenever enough of its parts have
+ * gathered they become element records, and leave RAM, as after a cut. So a collection may be
+ * larger than memory, but for sorted sets, the groups of a stream, and the deadlines of a hash's
+ * fields. */
+#include "storage/import_internal.h"
+#include "storage/loader.h"
+#include "storage/parts.h"
+#include "storage/rdb_load.h"
+#include "storage/types/list.h"
+#include "storage/value_type.h"
+
+#include <string.h>
+
+struct value {
+    struct import *import;
+    struct rdb_load load;
+    struct buf scratch;
+    enum status element_status; /* of element records: the first failure */
+    struct err *element_err;
+};
+
+static enum family family_of(const struct object *o)
+{
+    return loader_family((enum object_type)o->type);
+}
+
+/* ---- Elements ---------------------------------------------------------------------------------
+ */
+
+/* A part_put_fn. */
+static void put_element(void *arg, struct bytes key, struct bytes data)
+{
+    struct value *value = arg;
+    if (value->element_status == ST_OK)
+        value->element_status = import_add_record(value->import, family_of(&value->load.o), key,
+                                                  data, value->element_err);
+}
+
+static void drop_written(struct object *o)
+{
+    if (o->type == OBJECT_LIST)
+        list_drop_written(o);
+    else
+        (void)object_value_type((enum object_type)o->type)->drop_clean(o, SIZE_MAX);
+}
+
+/* Writes the parts that have gathered. */
+static enum status write_parts(struct value *value, struct err *err)
+{
+    struct object *o = &value->load.o;
+    const struct value_type *type = object_value_type((enum object_type)o->type);
+    size_t orphan_bytes = 0;
+    buf_clear(&value->scratch);
+    (void)type->encode(o, &value->scratch); /* some parts are only made by that, as for a cut */
+    struct parts_taken *taken = parts_take(type->parts(o), (enum object_type)o->type,
+                                           value->import->identity.hash_seed, &orphan_bytes);
+    if (taken == NULL)
+        return ST_OK;
+    value->element_err = err;
+    parts_encode_to(taken, put_element, value);
+    while (parts_finish(taken, o, UINT32_MAX))
+        ;
+    parts_taken_destroy(taken);
+    drop_written(o);
+    return value->element_status;
+}
+
+static enum status take_element(void *arg, const struct rdb_element *element, struct err *err)
+{
+    struct value *value = arg;
+    enum status st = rdb_load_take(&value->load, element, err);
+    const struct object *o = &value->load.o;
+    if (st != ST_OK || !o->large)
+        return st;
+    const struct parts *parts = object_value_type((enum object_type)o->type)->parts(o);
+    return parts->dirty_bytes < value->import->parts_bytes ? ST_OK : write_parts(value, err);
+}
+
+/* ---- Records ----------------------------------------------------------------------------------
+ */
+
+static enum status add_expires(struct import *import, const struct rdb_key *key, int64_t at_ms,
+                               struct err *err)
+{
+    struct buf entry = {0};
+    store_be64(buf_reserve(&entry, RECORD_EXPIRES_PREFIX_BYTES + record_key_bytes(key->name.len)),
+               at_ms < 0 ? 0 : (uint64_t)at_ms);
+    uint64_t position = record_position(import->identity.hash_seed, key->name);
+    entry.len = RECORD_EXPIRES_PREFIX_BYTES + record_key_bytes(key->name.len);
+    (void)record_key_encode(key->db, position, key->name, entry.data + RECORD_EXPIRES_PREFIX_BYTES);
+    enum status st =
+        import_add_record(import, FAMILY_EXPIRES, buf_bytes(&entry), bytes_make(NULL, 0), err);
+    buf_deinit(&entry);
+    return st;
+}
+
+/* The record of a value that is complete. */
+static enum status add_value(struct value *value, const struct rdb_key *key, struct err *err)
+{
+    struct import *import = value->import;
+    struct object *o = &value->load.o;
+    const struct value_type *type = object_value_type((enum object_type)o->type);
+    enum status st = o->large ? write_parts(value, err) : ST_OK;
+    if (st == ST_OK && key->has_expire)
+        st = add_expires(import, key, key->expire_at_ms, err);
+    int64_t deadline_ms = type->next_deadline == NULL ? OBJECT_NO_EXPIRE : type->next_deadline(o);
+    if (st == ST_OK && deadline_ms != OBJECT_NO_EXPIRE)
+        st = add_expires(import, key, deadline_ms, err);
+    if (st != ST_OK)
+        return st;
+    struct record_header header = {.has_expire = key->has_expire,
+                                   .large = o->large,
+                                   .expire_at_ms = key->has_expire ? key->expire_at_ms : 0};
+    struct buf payload = {0};
+    header.encoding = type->encode(o, &payload);
+    buf_clear(&value->scratch);
+    (void)buf_reserve(&value->scratch, RECORD_HEADER_BYTES_MAX + payload.len);
+    value->scratch.len = record_header_encode(&header, value->scratch.data);
+    buf_append_bytes(&value->scratch, buf_bytes(&payload));
+    buf_deinit(&payload);
+    struct buf record_key = {0};
+    record_key.len =
+        record_key_encode(key->db, record_position(import->identity.hash_seed, key->name),
+                          key->name, buf_reserve(&record_key, record_key_bytes(key->name.len)));
+    st = import_add_record(import, family_of(o), buf_bytes(&record_key), buf_bytes(&value->scratch),
+                           err);
+    buf_deinit(&record_key);
+    return st;
+}
+
+enum status import_read_collection(struct import *import, struct rdb_reader *reader,
+                                   const struct rdb_key *key, struct err *err)
+{
+    const struct list_rules rules = {.values = &import->values,
+                                     .node_size = IMPORT_LIST_NODE_SIZE,
+                                     .plain_bytes = LIST_PLAIN_BYTES_MAX};
+    struct value value = {.import = import};
+    rdb_load_init(&value.load, &rules);
+    enum status st = rdb_reader_read_value(reader, take_element, &value, err);
+    if (st == ST_OK)
+        st = rdb_load_finish(&value.load);
+    if (st == ST_OK) {
+        st = add_value(&value, key, err);
+    } else if (st == ST_NOT_FOUND) { /* Redis leaves them out, too */
+        import->report.empty++;
+        st = ST_OK;
+    }
+    rdb_load_deinit(&value.load);
+    buf_deinit(&value.scratch);
+    return st;
+}
+
+/* ---- Function libraries ------------------------------------------------------------------------
+ */
+
+/* The name in a library's first line, such as "#!lua name=mylib". */
+static struct bytes library_name(struct bytes code)
+{
+    const uint8_t *end = memchr(code.data, '\n', code.len);
+    size_t len = end == NULL ? code.len : (size_t)(end - code.data);
+    static const char word[] = " name=";
+    const size_t word_len = sizeof(word) - 1;
+    for (size_t at = 0; at + word_len <= len; at++) {
+        if (memcmp(code.data + at, word, word_len) != 0)
+            continue;
+        size_t from = at + word_len;
+        size_t to = from;
+        while (to < len && code.data[to] != ' ' && code.data[to] != '\r')
+            to++;
+        return bytes_make(code.data + from, to - from);
+    }
+    return bytes_make(code.data, 0);
+}
+
+enum status import_read_library(struct import *import, struct bytes code, struct err *err)
+{
+    struct bytes name = code.len == 0 ? code : library_name(code);
+    if (name.len == 0)
+        return err_set(err, ST_CORRUPT, "a function library has no name");
+    struct buf key = {0};
+    struct buf text = {0};
+    cold_batch_put(import->libraries, FAMILY_META, meta_library_key(&key, name),
+                   meta_library_value(&text, code));
+    buf_deinit(&key);
+    buf_deinit(&text);
+    import->report.functions++;
+    return ST_OK;
+}
