@@ -1,27 +1,31 @@
 /* See ordered_index.h for the design, ordered_index_leaf.c for leaves.
  *
  * Child i of a node has the elements from its separator on, up to that of child i + 1. The first
- * child of a node has the separator that the node has in its parent; on the tree's left edge there
- * is none. A node's or leaf's place among its siblings never needs the elements themselves.
+ * child of a node has the separator that the node has in its parent; on the tree's left edge it is
+ * below everything. A node's or leaf's place among its siblings never needs the elements
+ * themselves.
  *
  * A leaf or node below a quarter is joined with a sibling, or shares with it when the two are too
- * many for one: so every node but the root has at least NODE_MIN children, and no leaf is empty. */
+ * many for one: so every node but the root has at least NODE_MIN children, and no leaf is empty.
+ * Cold leaves cannot share; they may stay small. */
 #include "storage/ordered_index_internal.h"
 
 #include "codec/check.h"
 #include "codec/mem.h"
+#include "storage/parts.h"
 
 #define LEAF_MIN       (ORDER_LEAF_MAX / 4)
 #define LEAF_MERGE_MAX (ORDER_LEAF_MAX * 3 / 4)
 #define NODE_MAX       63 /* 2024 bytes */
 #define NODE_MIN       (NODE_MAX / 4)
 #define NODE_MERGE_MAX (NODE_MAX * 3 / 4)
-#define HEIGHT_MAX     16 /* 15^16 is more than 2^62 */
+
+#define PREFETCH_DISTANCE 8 /* elements, on a walk */
 
 struct order_child {
-    uint64_t score;                          /* of the separator: most searches end here */
-    const struct order_separator *separator; /* borrowed from the first leaf below */
-    void *below;                             /* owned: a leaf or a node */
+    uint64_t score;               /* of the separator: most searches end here */
+    const struct part *separator; /* borrowed from the first leaf below */
+    void *below;                  /* owned: a leaf or a node */
     uint64_t elements;
 };
 
@@ -29,14 +33,6 @@ struct order_node {
     uint32_t count;
     uint32_t capacity;
     struct order_child children[];
-};
-
-_Static_assert(ORDERED_INDEX_TAKE_MAX >= ORDER_LEAF_MAX, "a leaf is taken at once");
-
-/* From the root to a leaf. node[0] is the root, at[i] the child of node[i] that was taken. */
-struct path {
-    struct order_node *node[HEIGHT_MAX];
-    uint32_t at[HEIGHT_MAX];
 };
 
 /* ---- Memory of nodes. */
@@ -103,7 +99,7 @@ static uint64_t node_elements(const struct order_node *node)
 
 static struct order_child leaf_child(struct order_leaf *leaf)
 {
-    return (struct order_child){.score = leaf->separator == NULL ? 0 : leaf->separator->score,
+    return (struct order_child){.score = order_separator_key(leaf->separator).score,
                                 .separator = leaf->separator,
                                 .below = leaf,
                                 .elements = leaf->count};
@@ -125,7 +121,7 @@ void ordered_index_init(struct ordered_index *index)
 /* Frees the nodes level by level: the first children lead down. */
 static void destroy_nodes(struct ordered_index *index, struct order_node *node, uint32_t height)
 {
-    struct path path;
+    struct order_path path;
     uint32_t level = 0;
     path.node[0] = node;
     path.at[0] = 0;
@@ -148,7 +144,7 @@ void ordered_index_deinit(struct ordered_index *index)
         destroy_nodes(index, index->root, index->height);
     for (struct order_leaf *leaf = index->first; leaf != NULL;) {
         struct order_leaf *next = leaf->next;
-        order_leaf_destroy(index, leaf);
+        order_leaf_free(index, leaf);
         leaf = next;
     }
     CHECK(index->bytes == 0);
@@ -162,7 +158,7 @@ static bool child_begins_by(const struct order_child *child, const struct order_
 {
     if (child->score != key->score)
         return child->score < key->score;
-    return bytes_compare(order_separator_member(child->separator), key->member) <= 0;
+    return bytes_compare(order_separator_key(child->separator).member, key->member) <= 0;
 }
 
 /* The last child that begins at or below the key; the first one begins below everything. */
@@ -181,8 +177,8 @@ static uint32_t find_child(const struct order_node *node, const struct order_key
 }
 
 /* Finds the leaf in which the key is or would be. */
-static struct order_leaf *descend(const struct ordered_index *index, const struct order_key *key,
-                                  struct path *path)
+struct order_leaf *order_descend(const struct ordered_index *index, const struct order_key *key,
+                                 struct order_path *path)
 {
     void *below = index->root;
     for (uint32_t level = 0; level < index->height; level++) {
@@ -193,7 +189,7 @@ static struct order_leaf *descend(const struct ordered_index *index, const struc
     return below;
 }
 
-static struct order_leaf *descend_last(const struct ordered_index *index, struct path *path)
+struct order_leaf *order_descend_last(const struct ordered_index *index, struct order_path *path)
 {
     void *below = index->root;
     for (uint32_t level = 0; level < index->height; level++) {
@@ -205,8 +201,8 @@ static struct order_leaf *descend_last(const struct ordered_index *index, struct
 }
 
 /* Finds the leaf of a rank; `*rank` becomes the place in it. */
-static struct order_leaf *descend_rank(const struct ordered_index *index, uint64_t *rank,
-                                       struct path *path)
+struct order_leaf *order_descend_rank(const struct ordered_index *index, uint64_t *rank,
+                                      struct order_path *path)
 {
     void *below = index->root;
     for (uint32_t level = 0; level < index->height; level++) {
@@ -222,7 +218,7 @@ static struct order_leaf *descend_rank(const struct ordered_index *index, uint64
 }
 
 /* How many elements are before the leaf at the path's end. */
-static uint64_t elements_before(const struct ordered_index *index, const struct path *path)
+static uint64_t elements_before(const struct ordered_index *index, const struct order_path *path)
 {
     uint64_t sum = 0;
     for (uint32_t level = 0; level < index->height; level++)
@@ -231,16 +227,30 @@ static uint64_t elements_before(const struct ordered_index *index, const struct 
     return sum;
 }
 
-/* Writes down that the path's leaf has `change` elements more. */
-static void count_change(struct ordered_index *index, const struct path *path, int64_t change)
+/* Elements below the path's children: `change` more. */
+void order_count_change(struct ordered_index *index, const struct order_path *path, int64_t change)
 {
     index->count += (uint64_t)change;
     for (uint32_t level = 0; level < index->height; level++)
         path->node[level]->children[path->at[level]].elements += (uint64_t)change;
 }
 
+/* Writes the count of the path's leaf down. */
+void order_write_count(struct ordered_index *index, const struct order_path *path,
+                       struct order_leaf *leaf)
+{
+    if (!order_leaf_write_count(index, leaf))
+        return;
+    for (uint32_t level = index->height; level-- > 0;) {
+        path->node[level]->children[path->at[level]].separator = leaf->separator;
+        if (path->at[level] != 0)
+            return;
+    }
+}
+
 /* The leaf at the path's end is at another address. */
-static void set_leaf(struct ordered_index *index, const struct path *path, struct order_leaf *leaf)
+void order_set_leaf(struct ordered_index *index, const struct order_path *path,
+                    struct order_leaf *leaf)
 {
     if (index->height == 0)
         index->root = leaf;
@@ -249,7 +259,7 @@ static void set_leaf(struct ordered_index *index, const struct path *path, struc
 }
 
 /* The same for the node of `level`. */
-static void set_node(struct ordered_index *index, struct path *path, uint32_t level,
+static void set_node(struct ordered_index *index, struct order_path *path, uint32_t level,
                      struct order_node *node)
 {
     path->node[level] = node;
@@ -270,7 +280,8 @@ static void insert_child(struct order_node *node, uint32_t at, struct order_chil
 
 /* Splits the full node of `level`; `*path` then leads to the half with the child that it led to.
  * Both have room for one more. Returns the new right node, for the parent. */
-static struct order_node *split_node(struct ordered_index *index, struct path *path, uint32_t level)
+static struct order_node *split_node(struct ordered_index *index, struct order_path *path,
+                                     uint32_t level)
 {
     struct order_node *left = path->node[level];
     bool at_end = path->at[level] == left->count - 1;
@@ -290,7 +301,7 @@ static struct order_node *split_node(struct ordered_index *index, struct path *p
 static void grow_root(struct ordered_index *index, struct order_child left,
                       struct order_child right)
 {
-    CHECK(index->height < HEIGHT_MAX);
+    CHECK(index->height < ORDER_HEIGHT_MAX);
     struct order_node *root = node_create(index, 2);
     root->children[0] = left;
     root->children[1] = right;
@@ -301,7 +312,7 @@ static void grow_root(struct ordered_index *index, struct order_child left,
 
 /* A new child goes behind the path's one of `level`, which it was split from; what is full is split
  * on the way up. Elements in the nodes above are counted already. */
-static void add_behind(struct ordered_index *index, struct path *path, uint32_t level,
+static void add_behind(struct ordered_index *index, struct order_path *path, uint32_t level,
                        struct order_child child)
 {
     for (;;) {
@@ -327,82 +338,92 @@ static void add_behind(struct ordered_index *index, struct path *path, uint32_t 
  * insertions leave full leaves. */
 static uint32_t split_place(const struct order_leaf *leaf, uint32_t at)
 {
-    if (at == leaf->count && leaf->next == NULL)
+    if (at == leaf->used && leaf->next == NULL)
         return at;
-    return at == 0 && leaf->previous == NULL ? 0 : leaf->count / 2u;
+    return at == 0 && leaf->previous == NULL ? 0 : leaf->used / 2;
 }
 
-/* Whether an element that stands between two leaves belongs to the right one. */
-static bool is_right(const struct order_leaf *right, const struct part *element)
+/* A leaf was split off behind the path's leaf, which has changed too. */
+void order_add_leaf_behind(struct ordered_index *index, struct order_path *path,
+                           struct order_leaf *left, struct order_leaf *right)
 {
-    struct order_key key = {.score = right->separator->score,
-                            .member = order_separator_member(right->separator)};
-    return order_compare(element, &key) >= 0;
-}
-
-static void split_and_insert(struct ordered_index *index, struct path *path,
-                             struct order_leaf *leaf, uint32_t at, struct part *element)
-{
-    uint32_t kept = split_place(leaf, at);
-    struct order_leaf *right = order_leaf_split(index, &leaf, kept, element);
-    if (at > kept || (at == kept && is_right(right, element)))
-        right = order_leaf_insert(index, right, at - kept, element);
-    else
-        leaf = order_leaf_insert(index, leaf, at, element);
-    set_leaf(index, path, leaf);
-    count_change(index, path, 1);
+    order_set_leaf(index, path, left);
+    order_write_count(index, path, left);
+    (void)order_leaf_write_count(index, right); /* new: its separator stays where it is */
     if (index->height == 0)
-        grow_root(index, leaf_child(leaf), leaf_child(right));
+        grow_root(index, leaf_child(left), leaf_child(right));
     else
         add_behind(index, path, index->height - 1, leaf_child(right));
 }
 
+static void split_and_insert(struct ordered_index *index, struct order_path *path,
+                             struct order_leaf *leaf, uint32_t at, struct part *element)
+{
+    uint32_t kept = split_place(leaf, at);
+    struct order_leaf *right = order_leaf_split(index, &leaf, kept, element);
+    struct order_key begin = order_separator_key(right->separator);
+    if (at > kept || (at == kept && order_compare(element, &begin) >= 0)) {
+        right = order_leaf_insert(index, right, at - kept, element);
+        right->count++;
+    } else {
+        leaf = order_leaf_insert(index, leaf, at, element);
+        leaf->count++;
+    }
+    order_count_change(index, path, 1);
+    order_add_leaf_behind(index, path, leaf, right);
+}
+
 /* `element` goes before entry `at` of the path's leaf. */
-static void insert_at(struct ordered_index *index, struct path *path, struct order_leaf *leaf,
+static void insert_at(struct ordered_index *index, struct order_path *path, struct order_leaf *leaf,
                       uint32_t at, struct part *element)
 {
-    if (leaf->count == ORDER_LEAF_MAX) {
+    if (leaf->whole && leaf->count >= ORDER_LEAF_MAX) {
         split_and_insert(index, path, leaf, at, element);
         return;
     }
-    set_leaf(index, path, order_leaf_insert(index, leaf, at, element));
-    count_change(index, path, 1);
+    leaf = order_leaf_insert(index, leaf, at, element);
+    leaf->count++;
+    order_set_leaf(index, path, leaf);
+    order_count_change(index, path, 1);
+    order_write_count(index, path, leaf);
 }
 
 static void insert_first(struct ordered_index *index, struct part *element)
 {
-    struct order_leaf *leaf = order_leaf_create(index);
-    index->root = index->first = index->last = order_leaf_insert(index, leaf, 0, element);
-    index->count = 1;
+    struct order_path path;
+    struct order_leaf *leaf = order_leaf_create(index, NULL, &order_lowest);
+    index->root = leaf;
+    insert_at(index, &path, leaf, 0, element);
 }
 
 void ordered_index_insert(struct ordered_index *index, struct part *element)
 {
-    struct path path;
+    struct order_path path;
+    CHECK(!index->unread);
     if (index->root == NULL) {
         insert_first(index, element);
         return;
     }
     struct order_key key = order_key_of(element);
-    struct order_leaf *leaf = descend(index, &key, &path);
+    struct order_leaf *leaf = order_descend(index, &key, &path);
     insert_at(index, &path, leaf, order_leaf_search(leaf, &key), element);
 }
 
 void ordered_index_append(struct ordered_index *index, struct part *element)
 {
-    struct path path;
+    struct order_path path;
     if (index->root == NULL) {
         insert_first(index, element);
         return;
     }
-    struct order_leaf *leaf = descend_last(index, &path);
-    insert_at(index, &path, leaf, leaf->count, element);
+    struct order_leaf *leaf = order_descend_last(index, &path);
+    insert_at(index, &path, leaf, leaf->used, element);
 }
 
 /* ---- Shrinking. */
 
 /* The left one of two siblings to join, of which one is the path's at `level`. */
-static uint32_t left_sibling(const struct path *path, uint32_t level)
+static uint32_t left_sibling(const struct order_path *path, uint32_t level)
 {
     uint32_t at = path->at[level];
     return at + 1 < path->node[level]->count ? at : at - 1;
@@ -414,21 +435,28 @@ static void remove_child(struct order_node *node, uint32_t at)
     node->count--;
 }
 
-/* The path's leaf is too small: joins it with a sibling, or evens the two out. */
-static void mend_leaf(struct ordered_index *index, struct path *path, uint32_t level)
+/* The path's leaf is too small: joins it with a sibling, or evens the two out. False: nothing could
+ * be done, since one of them is cold. */
+static bool mend_leaf(struct ordered_index *index, struct order_path *path, uint32_t level)
 {
     struct order_node *node = path->node[level];
     uint32_t at = left_sibling(path, level);
     struct order_leaf *left = node->children[at].below;
     struct order_leaf *right = node->children[at + 1].below;
-    if (left->count + right->count <= LEAF_MERGE_MAX) {
+    if (left->count + right->count <= LEAF_MERGE_MAX || left->count == 0 || right->count == 0) {
         left = order_leaf_merge(index, left);
         remove_child(node, at + 1);
-    } else {
+    } else if (left->whole && right->whole) {
         order_leaf_share(index, &left, &right);
         node->children[at + 1] = leaf_child(right);
+    } else {
+        return false;
     }
-    node->children[at] = leaf_child(left);
+    path->at[level] = at;
+    node->children[at].below = left;
+    node->children[at].elements = left->count;
+    order_write_count(index, path, left);
+    return true;
 }
 
 static void move_between(struct order_node *left, struct order_node *right, uint32_t left_count)
@@ -448,7 +476,7 @@ static void move_between(struct order_node *left, struct order_node *right, uint
 }
 
 /* The same for the node below the path's at `level`. */
-static void mend_node(struct ordered_index *index, struct path *path, uint32_t level)
+static void mend_node(struct ordered_index *index, struct order_path *path, uint32_t level)
 {
     struct order_node *node = path->node[level];
     uint32_t at = left_sibling(path, level);
@@ -470,19 +498,18 @@ static void mend_node(struct ordered_index *index, struct path *path, uint32_t l
 }
 
 /* The path's leaf has lost elements. */
-static void mend(struct ordered_index *index, struct path *path, struct order_leaf *leaf)
+void order_mend(struct ordered_index *index, struct order_path *path, struct order_leaf *leaf)
 {
     if (index->height == 0) {
         if (leaf->count == 0) {
             order_leaf_destroy(index, leaf);
-            index->root = index->first = index->last = NULL;
+            index->root = NULL;
         }
         return;
     }
-    if (leaf->count >= LEAF_MIN)
-        return;
     uint32_t level = index->height - 1;
-    mend_leaf(index, path, level);
+    if (leaf->count >= LEAF_MIN || !mend_leaf(index, path, level))
+        return;
     for (; level > 0 && path->node[level]->count < NODE_MIN; level--)
         mend_node(index, path, level - 1);
     struct order_node *root = path->node[0];
@@ -493,57 +520,64 @@ static void mend(struct ordered_index *index, struct path *path, struct order_le
     }
 }
 
-static void remove_at(struct ordered_index *index, struct path *path, struct order_leaf *leaf,
-                      uint32_t at, uint32_t count)
+/* `count` elements leave the path's leaf; `used` of them are entries, from `at` on. */
+static void remove_at(struct ordered_index *index, struct order_path *path, struct order_leaf *leaf,
+                      uint32_t at, uint32_t used, uint32_t count)
 {
-    leaf = order_leaf_remove(index, leaf, at, count);
-    set_leaf(index, path, leaf);
-    count_change(index, path, -(int64_t)count);
-    mend(index, path, leaf);
+    CHECK(leaf->count >= count);
+    leaf = order_leaf_remove(index, leaf, at, used);
+    leaf->count -= count;
+    order_set_leaf(index, path, leaf);
+    order_count_change(index, path, -(int64_t)count);
+    order_write_count(index, path, leaf);
+    order_mend(index, path, leaf);
 }
 
-/* Finds the place of an element that is in the index. */
-static struct order_leaf *find_element(const struct ordered_index *index,
-                                       const struct part *element, struct path *path,
-                                       uint32_t *at_out)
+/* Finds the place of an element. False: it has no entry, in a cold leaf. */
+bool order_find_element(const struct ordered_index *index, const struct part *element,
+                        struct order_path *path, struct order_leaf **leaf_out, uint32_t *at_out)
 {
     struct order_key key = order_key_of(element);
     CHECK(index->root != NULL);
-    struct order_leaf *leaf = descend(index, &key, path);
+    struct order_leaf *leaf = order_descend(index, &key, path);
     uint32_t at = order_leaf_search(leaf, &key);
-    CHECK(at < leaf->count && order_entry_element(leaf->entries[at]) == element);
+    bool found = at < leaf->used && order_entry_element(leaf->entries[at]) == element;
+    CHECK(found || !leaf->whole);
+    *leaf_out = leaf;
     *at_out = at;
-    return leaf;
+    return found;
 }
 
 void ordered_index_remove(struct ordered_index *index, const struct part *element)
 {
-    struct path path;
+    struct order_path path;
+    struct order_leaf *leaf;
     uint32_t at;
-    struct order_leaf *leaf = find_element(index, element, &path, &at);
-    remove_at(index, &path, leaf, at, 1);
+    bool found = order_find_element(index, element, &path, &leaf, &at);
+    remove_at(index, &path, leaf, at, found, 1);
 }
 
 size_t ordered_index_take(struct ordered_index *index, uint64_t rank, size_t max, struct part **out)
 {
-    struct path path;
+    struct order_path path;
     if (rank >= index->count || max == 0)
         return 0;
-    struct order_leaf *leaf = descend_rank(index, &rank, &path);
+    struct order_leaf *leaf = order_descend_rank(index, &rank, &path);
+    CHECK(leaf->whole);
     uint32_t at = (uint32_t)rank;
-    uint32_t count = leaf->count - at;
+    uint32_t count = leaf->used - at;
     if (count > max)
         count = (uint32_t)max;
     for (uint32_t i = 0; i < count; i++)
         out[i] = order_entry_element(leaf->entries[at + i]);
-    remove_at(index, &path, leaf, at, count);
+    remove_at(index, &path, leaf, at, count, count);
     return count;
 }
 
 /* ---- Moving an element. */
 
 /* Whether a key belongs to the path's leaf. */
-static bool belongs(const struct ordered_index *index, const struct path *path,
+static bool belongs(const struct ordered_index *index, const struct order_path *path,
                     const struct order_key *key)
 {
     if (index->height == 0)
@@ -562,50 +596,60 @@ static bool belongs(const struct ordered_index *index, const struct path *path,
 }
 
 /* `element` takes the place of entry `at`, or another one. */
-static void reseat(struct ordered_index *index, struct path *path, struct order_leaf *leaf,
+static void reseat(struct ordered_index *index, struct order_path *path, struct order_leaf *leaf,
                    uint32_t at, struct part *element)
 {
     struct order_key key = order_key_of(element);
     if (belongs(index, path, &key)) {
         order_leaf_reseat(leaf, at, element);
     } else {
-        remove_at(index, path, leaf, at, 1);
+        remove_at(index, path, leaf, at, 1, 1);
         ordered_index_insert(index, element);
     }
 }
 
 void ordered_index_rescore(struct ordered_index *index, struct part *element, double score)
 {
-    struct path path;
+    struct order_path path;
+    struct order_leaf *leaf;
     uint32_t at;
-    struct order_leaf *leaf = find_element(index, element, &path, &at);
+    CHECK(order_find_element(index, element, &path, &leaf, &at));
     zset_element_set_score(element, score);
     reseat(index, &path, leaf, at, element);
 }
 
 void ordered_index_replace(struct ordered_index *index, const struct part *from, struct part *to)
 {
-    struct path path;
+    struct order_path path;
+    struct order_leaf *leaf;
     uint32_t at;
-    struct order_leaf *leaf = find_element(index, from, &path, &at);
-    reseat(index, &path, leaf, at, to);
+    if (order_find_element(index, from, &path, &leaf, &at)) {
+        reseat(index, &path, leaf, at, to);
+    } else {
+        remove_at(index, &path, leaf, at, 0, 1);
+        ordered_index_insert(index, to);
+    }
 }
 
 /* ---- Looking up. */
 
 uint64_t ordered_index_rank(const struct ordered_index *index, const struct part *element)
 {
-    struct path path;
+    struct order_path path;
+    struct order_leaf *leaf;
     uint32_t at;
-    (void)find_element(index, element, &path, &at);
+    CHECK(order_find_element(index, element, &path, &leaf, &at) && leaf->whole);
+    leaf->hot = true;
     return elements_before(index, &path) + at;
 }
 
 struct order_cursor ordered_index_at(const struct ordered_index *index, uint64_t rank)
 {
-    struct path path;
+    struct order_path path;
     CHECK(rank < index->count);
-    struct order_leaf *leaf = descend_rank(index, &rank, &path);
+    struct order_leaf *leaf = order_descend_rank(index, &rank, &path);
+    CHECK(leaf->whole);
+    leaf->hot = true;
     return (struct order_cursor){.leaf = leaf, .at = (uint32_t)rank};
 }
 
@@ -614,7 +658,7 @@ static bool child_begins_by_bound(const struct order_child *child, const struct 
                                   uint64_t score)
 {
     if (bound->kind == ORDER_BY_MEMBER)
-        return bytes_compare(order_separator_member(child->separator), bound->member) <= 0;
+        return bytes_compare(order_separator_key(child->separator).member, bound->member) <= 0;
     return child->score < score || (child->score == score && bound->after);
 }
 
@@ -633,47 +677,61 @@ static uint32_t find_child_of_bound(const struct order_node *node, const struct 
     return from - 1;
 }
 
-uint64_t ordered_index_seek(const struct ordered_index *index, const struct order_bound *bound,
-                            struct order_cursor *out)
+struct order_leaf *order_descend_bound(const struct ordered_index *index,
+                                       const struct order_bound *bound, struct order_path *path)
 {
-    struct path path;
-    struct order_cursor cursor = {.leaf = NULL};
-    uint64_t rank = 0;
-    if (index->root != NULL) {
-        uint64_t score = zset_score_order(bound->score);
-        void *below = index->root;
-        for (uint32_t level = 0; level < index->height; level++) {
-            path.node[level] = below;
-            path.at[level] = find_child_of_bound(below, bound, score);
-            below = path.node[level]->children[path.at[level]].below;
-        }
-        cursor.leaf = below;
-        cursor.at = order_leaf_search_bound(cursor.leaf, bound);
-        rank = elements_before(index, &path) + cursor.at;
-        if (cursor.at == cursor.leaf->count)
-            cursor = (struct order_cursor){.leaf = cursor.leaf->next};
+    uint64_t score = zset_score_order(bound->score);
+    void *below = index->root;
+    for (uint32_t level = 0; level < index->height; level++) {
+        path->node[level] = below;
+        path->at[level] = find_child_of_bound(below, bound, score);
+        below = path->node[level]->children[path->at[level]].below;
     }
-    if (out != NULL)
-        *out = cursor;
-    return rank;
+    return below;
+}
+
+uint64_t ordered_index_seek(const struct ordered_index *index, const struct order_bound *bound)
+{
+    struct order_path path;
+    if (index->root == NULL)
+        return 0;
+    struct order_leaf *leaf = order_descend_bound(index, bound, &path);
+    CHECK(leaf->whole);
+    leaf->hot = true;
+    return elements_before(index, &path) + order_leaf_search_bound(leaf, bound);
+}
+
+/* Elements further on are likely to be wanted soon. */
+static void prefetch_ahead(const struct order_leaf *leaf, uint32_t at)
+{
+    if (at < leaf->used)
+        __builtin_prefetch(order_entry_element(leaf->entries[at]));
 }
 
 struct part *order_cursor_element(const struct order_cursor *cursor)
 {
-    return cursor->leaf == NULL ? NULL : order_entry_element(cursor->leaf->entries[cursor->at]);
+    if (cursor->leaf == NULL)
+        return NULL;
+    CHECK(cursor->leaf->whole);
+    return order_entry_element(cursor->leaf->entries[cursor->at]);
 }
 
 void order_cursor_next(struct order_cursor *cursor)
 {
-    if (cursor->leaf == NULL || ++cursor->at < cursor->leaf->count)
+    if (cursor->leaf == NULL)
         return;
-    *cursor = (struct order_cursor){.leaf = cursor->leaf->next};
+    prefetch_ahead(cursor->leaf, cursor->at + PREFETCH_DISTANCE);
+    if (++cursor->at == cursor->leaf->used)
+        *cursor = (struct order_cursor){.leaf = cursor->leaf->next};
 }
 
 void order_cursor_previous(struct order_cursor *cursor)
 {
-    if (cursor->leaf == NULL || cursor->at-- > 0)
+    if (cursor->leaf == NULL)
+        return;
+    prefetch_ahead(cursor->leaf, cursor->at - PREFETCH_DISTANCE);
+    if (cursor->at-- > 0)
         return;
     cursor->leaf = cursor->leaf->previous;
-    cursor->at = cursor->leaf == NULL ? 0 : cursor->leaf->count - 1u;
+    cursor->at = cursor->leaf == NULL ? 0 : cursor->leaf->used - 1;
 }

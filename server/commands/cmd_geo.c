@@ -6,6 +6,7 @@
 #include "server/commands/tables.h"
 #include "server/commands/zset_add.h"
 #include "storage/types/zset.h"
+#include "storage/types/zset_ensure.h"
 
 #include "codec/mem.h"
 
@@ -14,15 +15,15 @@
 /* ---- GEOADD. */
 
 /* Reads the options; returns the argument behind them. */
-static int parse_options(struct call *c, unsigned *flags)
+static int parse_options(const struct bytes *argv, int argc, unsigned *flags)
 {
     int i = 2;
-    for (; i < c->argc; i++) {
-        if (call_arg_is(c, i, "nx"))
+    for (; i < argc; i++) {
+        if (bytes_equal_nocase(argv[i], "nx"))
             *flags |= ZSET_ADD_NX;
-        else if (call_arg_is(c, i, "xx"))
+        else if (bytes_equal_nocase(argv[i], "xx"))
             *flags |= ZSET_ADD_XX;
-        else if (call_arg_is(c, i, "ch"))
+        else if (bytes_equal_nocase(argv[i], "ch"))
             *flags |= ZSET_ADD_CH;
         else
             break;
@@ -72,10 +73,35 @@ static void add_places(struct call *c, unsigned flags, int first)
     mem_free(scores);
 }
 
+/* What that needs of a large set. */
+static enum ensured ensure_geoadd(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    unsigned flags = 0;
+    int first = parse_options(argv, argc, &flags);
+    int count = (argc - first) / PLACE_ARGS;
+    (void)key;
+    if (e->o->type != OBJECT_ZSET || count == 0 || (argc - first) % PLACE_ARGS != 0)
+        return ENSURED;
+    double *scores = mem_alloc((size_t)count * sizeof *scores);
+    bool valid = true;
+    for (int i = 0; i < count && valid; i++) {
+        struct geo_place place;
+        const struct bytes *at = argv + first + PLACE_ARGS * i;
+        valid = geo_read_place(at[0], at[1], &place);
+        if (valid)
+            scores[i] = (double)geo_score(place);
+    }
+    struct zset_scores needs = {
+        .members = argv + first + 2, .count = (size_t)count, .step = PLACE_ARGS, .scores = scores};
+    enum ensured result = valid ? zset_ensure_add(e, &needs) : ENSURED;
+    mem_free(scores);
+    return result;
+}
+
 static void cmd_geoadd(struct call *c)
 {
     unsigned flags = 0;
-    int first = parse_options(c, &flags);
+    int first = parse_options(c->argv, c->argc, &flags);
     int rest = c->argc - first;
     bool contradicts = (flags & ZSET_ADD_NX) != 0 && (flags & ZSET_ADD_XX) != 0;
     if (rest == 0 || rest % PLACE_ARGS != 0 || contradicts)
@@ -87,14 +113,25 @@ static void cmd_geoadd(struct call *c)
 /* ---- GEODIST, GEOHASH, GEOPOS. */
 
 /* `o` may be NULL. */
-static bool find_place(const struct call *c, const struct object *o, struct bytes member,
-                       struct geo_place *out)
+static bool find_place(const struct object *o, struct bytes member, struct geo_place *out)
 {
     struct zset_found found;
-    if (o == NULL || !zset_find(o, ks_value_rules(c->ks), member, &found))
+    if (o == NULL || !zset_find(o, member, &found))
         return false;
     *out = geo_place_of_score(found.score);
     return true;
+}
+
+static enum ensured ensure_listed(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return e->o->type == OBJECT_ZSET ? zset_ensure_members(e, argv + 2, (size_t)argc - 2, 1)
+                                     : ENSURED;
+}
+
+static enum ensured ensure_geodist(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    return ensure_listed(e, argv, argc < 4 ? argc : 4, key);
 }
 
 static void cmd_geodist(struct call *c)
@@ -111,7 +148,7 @@ static void cmd_geodist(struct call *c)
     const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
     if (wrong_type)
         return;
-    if (find_place(c, o, c->argv[2], &a) && find_place(c, o, c->argv[3], &b))
+    if (find_place(o, c->argv[2], &a) && find_place(o, c->argv[3], &b))
         geo_reply_distance(c->reply, geo_distance(a, b) / unit);
     else
         reply_null(c->reply);
@@ -127,7 +164,7 @@ static void cmd_geohash(struct call *c)
     for (int i = 2; i < c->argc; i++) {
         struct geo_place place;
         char text[GEO_TEXT_CHARS];
-        if (!find_place(c, o, c->argv[i], &place)) {
+        if (!find_place(o, c->argv[i], &place)) {
             reply_null(c->reply);
             continue;
         }
@@ -145,7 +182,7 @@ static void cmd_geopos(struct call *c)
     reply_array(c->reply, (uint64_t)c->argc - 2);
     for (int i = 2; i < c->argc; i++) {
         struct geo_place place;
-        if (find_place(c, o, c->argv[i], &place))
+        if (find_place(o, c->argv[i], &place))
             geo_reply_place(c->reply, place);
         else
             reply_null_array(c->reply);
@@ -159,6 +196,7 @@ const struct command cmd_geo_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RW | KEY_UPDATE)},
+     .ensure = ensure_geoadd,
      .group = "geo",
      .since = "3.2.0",
      .complexity =
@@ -179,6 +217,7 @@ const struct command cmd_geo_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_geodist,
      .group = "geo",
      .since = "3.2.0",
      .complexity = "O(1)",
@@ -193,6 +232,7 @@ const struct command cmd_geo_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_listed,
      .group = "geo",
      .since = "3.2.0",
      .complexity = "O(1) for each member requested.",
@@ -204,6 +244,7 @@ const struct command cmd_geo_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_listed,
      .group = "geo",
      .since = "3.2.0",
      .complexity = "O(1) for each member requested.",

@@ -7,6 +7,7 @@
 #include "server/commands/zset_edit.h"
 
 #include "codec/mem.h"
+#include "storage/types/zset_ensure.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@ struct search {
     bool stores_first; /* GEOSEARCHSTORE: the destination is the first argument */
     bool may_store;    /* takes STORE and STOREDIST with a key */
     const struct object *o;
+    struct ensure *ensure; /* the request is looked at for what it needs; NULL: it runs */
+    enum ensured ensured;  /* what that has come to so far */
     struct geo_shape shape;
     bool has_member, has_place, has_radius, has_box;
     bool with_distance, with_hash, with_place;
@@ -41,7 +44,12 @@ static bool place_of_member(struct search *search, int arg)
     struct call *c = search->c;
     if (search->o == NULL)
         return true; /* the reply will be empty, unless there is another error */
-    if (!zset_find(search->o, ks_value_rules(c->ks), c->argv[arg], &found)) {
+    if (search->ensure != NULL) {
+        search->ensured = zset_ensure_members(search->ensure, &c->argv[arg], 1, 1);
+        if (search->ensured != ENSURED)
+            return false;
+    }
+    if (!zset_find(search->o, c->argv[arg], &found)) {
         reply_error(c->reply, "ERR could not decode requested zset member");
         return false;
     }
@@ -308,25 +316,29 @@ static void store_hits(const struct search *search, const struct hits *hits, siz
                       search->form == FORM_SEARCH ? "geosearchstore" : "georadiusstore");
 }
 
+/* All arguments; false: an error was replied. */
+static bool parse(struct search *search)
+{
+    search->stores = search->stores_first;
+    int i = parse_fixed(search);
+    if (i == 0)
+        return false;
+    while (i < search->c->argc) {
+        int used = parse_option(search, i);
+        if (used == 0)
+            return false;
+        i += used;
+    }
+    return check(search);
+}
+
 static void run(struct search search)
 {
     struct call *c = search.c;
     struct hits hits = {0};
     bool wrong_type = false;
     search.o = call_find_read_type(c, search.stores_first ? 1 : 0, OBJECT_ZSET, &wrong_type);
-    if (wrong_type)
-        return;
-    search.stores = search.stores_first;
-    int first = parse_fixed(&search);
-    if (first == 0)
-        return;
-    for (int i = first; i < c->argc;) {
-        int used = parse_option(&search, i);
-        if (used == 0)
-            return;
-        i += used;
-    }
-    if (!check(&search))
+    if (wrong_type || !parse(&search))
         return;
     if (search.o != NULL)
         find_hits(&search, &hits);
@@ -341,34 +353,133 @@ static void run(struct search search)
     hits_deinit(&hits);
 }
 
+/* ---- What a search needs of a large set: the leaves of the cells that it looks into. */
+
+static enum ensured ensure_cell(struct ensure *e, struct geo_cell cell)
+{
+    uint64_t from, to;
+    geo_cell_scores(cell, &from, &to);
+    struct order_bound lower = {.score = (double)from};
+    struct order_bound upper = {.score = (double)to};
+    enum ensured result =
+        zset_ensure_both(zset_ensure_seek(e, &lower), zset_ensure_seek(e, &upper));
+    if (result != ENSURED)
+        return result;
+    return zset_ensure_ranks(e, zset_seek(e->o, &lower), zset_seek(e->o, &upper));
+}
+
+/* Parses the arguments as the request itself will, but replies nothing. */
+static enum ensured ensure_search(struct ensure *e, const struct bytes *argv, int argc,
+                                  struct search search)
+{
+    if (e->o->type != OBJECT_ZSET)
+        return ENSURED;
+    struct reply nobody = {.resp = 2, .muted = true};
+    struct call call = {.argv = argv, .argc = argc, .reply = &nobody};
+    search.c = &call;
+    search.o = e->o;
+    search.ensure = e;
+    search.ensured = ENSURED;
+    if (!parse(&search))
+        return search.ensured;
+    struct geo_cells cells = geo_shape_cells(&search.shape);
+    enum ensured result = zset_ensure_order(e);
+    if (result != ENSURED)
+        return result;
+    for (int i = 0; i < GEO_CELLS; i++)
+        if (cells.cell[i].step != 0)
+            result = zset_ensure_both(result, ensure_cell(e, cells.cell[i]));
+    return result;
+}
+
+static const struct search georadius = {.form = FORM_PLACE, .may_store = true};
+static const struct search georadius_ro = {.form = FORM_PLACE};
+static const struct search georadiusbymember = {.form = FORM_MEMBER, .may_store = true};
+static const struct search georadiusbymember_ro = {.form = FORM_MEMBER};
+static const struct search geosearch = {.form = FORM_SEARCH};
+static const struct search geosearchstore = {.form = FORM_SEARCH, .stores_first = true};
+
 static void cmd_georadius(struct call *c)
 {
-    run((struct search){.c = c, .form = FORM_PLACE, .may_store = true});
+    struct search search = georadius;
+    search.c = c;
+    run(search);
+}
+
+static enum ensured ensure_georadius(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_search(e, argv, argc, georadius);
 }
 
 static void cmd_georadius_ro(struct call *c)
 {
-    run((struct search){.c = c, .form = FORM_PLACE});
+    struct search search = georadius_ro;
+    search.c = c;
+    run(search);
+}
+
+static enum ensured ensure_georadius_ro(struct ensure *e, const struct bytes *argv, int argc,
+                                        int key)
+{
+    (void)key;
+    return ensure_search(e, argv, argc, georadius_ro);
 }
 
 static void cmd_georadiusbymember(struct call *c)
 {
-    run((struct search){.c = c, .form = FORM_MEMBER, .may_store = true});
+    struct search search = georadiusbymember;
+    search.c = c;
+    run(search);
+}
+
+static enum ensured ensure_georadiusbymember(struct ensure *e, const struct bytes *argv, int argc,
+                                             int key)
+{
+    (void)key;
+    return ensure_search(e, argv, argc, georadiusbymember);
 }
 
 static void cmd_georadiusbymember_ro(struct call *c)
 {
-    run((struct search){.c = c, .form = FORM_MEMBER});
+    struct search search = georadiusbymember_ro;
+    search.c = c;
+    run(search);
+}
+
+static enum ensured ensure_georadiusbymember_ro(struct ensure *e, const struct bytes *argv,
+                                                int argc, int key)
+{
+    (void)key;
+    return ensure_search(e, argv, argc, georadiusbymember_ro);
 }
 
 static void cmd_geosearch(struct call *c)
 {
-    run((struct search){.c = c, .form = FORM_SEARCH});
+    struct search search = geosearch;
+    search.c = c;
+    run(search);
+}
+
+static enum ensured ensure_geosearch(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_search(e, argv, argc, geosearch);
 }
 
 static void cmd_geosearchstore(struct call *c)
 {
-    run((struct search){.c = c, .form = FORM_SEARCH, .stores_first = true});
+    struct search search = geosearchstore;
+    search.c = c;
+    run(search);
+}
+
+static enum ensured ensure_geosearchstore(struct ensure *e, const struct bytes *argv, int argc,
+                                          int key)
+{
+    if (key == 0)
+        return ENSURED; /* it is overwritten */
+    return ensure_search(e, argv, argc, geosearchstore);
 }
 
 /* The key behind the last STORE or STOREDIST is written. */
@@ -405,6 +516,7 @@ const struct command cmd_geo_search_table[] = {
                .last_or_keynum = 0,
                .step_or_first = 1}},
      .keys_fn = keys_of_georadius,
+     .ensure = ensure_georadius,
      .group = "geo",
      .since = "3.2.0",
      .complexity =
@@ -440,6 +552,7 @@ const struct command cmd_geo_search_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_georadius_ro,
      .group = "geo",
      .since = "3.2.10",
      .complexity =
@@ -482,6 +595,7 @@ const struct command cmd_geo_search_table[] = {
                .last_or_keynum = 0,
                .step_or_first = 1}},
      .keys_fn = keys_of_georadius,
+     .ensure = ensure_georadiusbymember,
      .group = "geo",
      .since = "3.2.0",
      .complexity =
@@ -516,6 +630,7 @@ const struct command cmd_geo_search_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_georadiusbymember_ro,
      .group = "geo",
      .since = "3.2.10",
      .complexity =
@@ -542,6 +657,7 @@ const struct command cmd_geo_search_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_geosearch,
      .group = "geo",
      .since = "6.2.0",
      .complexity =
@@ -583,6 +699,7 @@ const struct command cmd_geo_search_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_GEO,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META), KEY_AT(2, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_geosearchstore,
      .group = "geo",
      .since = "6.2.0",
      .complexity =

@@ -6,31 +6,33 @@
 #include "server/commands/zset_add.h"
 #include "server/commands/zset_edit.h"
 #include "server/commands/zset_range.h"
+#include "storage/types/zset_ensure.h"
 
 #include "codec/mem.h"
+#include "codec/number.h"
 
 #define SCORES_FAST 32 /* so many of a request need no allocation */
 
 /* ---- ZADD, ZINCRBY. */
 
 /* Returns the argument behind the options. */
-static int parse_add_options(struct call *c, unsigned *flags)
+static int parse_add_options(const struct bytes *argv, int argc, unsigned *flags)
 {
     static const struct {
         const char *word;
         unsigned flag;
     } words[] = {{"nx", ZSET_ADD_NX}, {"xx", ZSET_ADD_XX}, {"gt", ZSET_ADD_GT},
                  {"lt", ZSET_ADD_LT}, {"ch", ZSET_ADD_CH}, {"incr", ZSET_ADD_INCR}};
-    for (int i = 2; i < c->argc; i++) {
+    for (int i = 2; i < argc; i++) {
         unsigned flag = 0;
         for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
-            if (call_arg_is(c, i, words[w].word))
+            if (bytes_equal_nocase(argv[i], words[w].word))
                 flag = words[w].flag;
         if (flag == 0)
             return i;
         *flags |= flag;
     }
-    return c->argc;
+    return argc;
 }
 
 /* Looks at the options together; false: an error was replied. */
@@ -71,10 +73,49 @@ static void add_pairs(struct call *c, unsigned flags, int first)
         mem_free(scores);
 }
 
+/* What that needs of a large set. */
+static enum ensured ensure_pairs(struct ensure *e, const struct bytes *argv, int argc, int first,
+                                 bool increments)
+{
+    double fast[SCORES_FAST];
+    if (e->o->type != OBJECT_ZSET || argc - first < 2 || (argc - first) % 2 != 0)
+        return ENSURED;
+    struct zset_scores scores = {.members = argv + first + 1,
+                                 .count = (size_t)(argc - first) / 2,
+                                 .step = 2,
+                                 .increments = increments};
+    if (zset_order_is_whole(e->o))
+        return zset_ensure_members(e, scores.members, scores.count, scores.step);
+    double *read =
+        scores.count <= SCORES_FAST ? fast : mem_alloc(scores.count * sizeof *scores.scores);
+    bool valid = true;
+    for (size_t i = 0; i < scores.count && valid; i++)
+        valid = number_parse_f64(argv[first + 2 * (int)i], &read[i]);
+    scores.scores = read;
+    enum ensured result = valid ? zset_ensure_add(e, &scores) : ENSURED;
+    if (read != fast)
+        mem_free(read);
+    return result;
+}
+
+static enum ensured ensure_zadd(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    unsigned flags = 0;
+    int first = parse_add_options(argv, argc, &flags);
+    (void)key;
+    return ensure_pairs(e, argv, argc, first, (flags & ZSET_ADD_INCR) != 0);
+}
+
+static enum ensured ensure_zincrby(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_pairs(e, argv, argc, 2, true);
+}
+
 static void cmd_zadd(struct call *c)
 {
     unsigned flags = 0;
-    int first = parse_add_options(c, &flags);
+    int first = parse_add_options(c->argv, c->argc, &flags);
     if (check_add(c, flags, first))
         add_pairs(c, flags, first);
 }
@@ -86,9 +127,15 @@ static void cmd_zincrby(struct call *c)
 
 /* ---- ZREM. */
 
+static enum ensured ensure_zrem(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return e->o->type == OBJECT_ZSET ? zset_ensure_remove(e, argv + 2, (size_t)argc - 2, 1)
+                                     : ENSURED;
+}
+
 static void cmd_zrem(struct call *c)
 {
-    const struct value_rules *rules = ks_value_rules(c->ks);
     bool wrong_type = false;
     struct object *o = call_find_write_type(c, 0, OBJECT_ZSET, &wrong_type);
     if (wrong_type)
@@ -96,7 +143,7 @@ static void cmd_zrem(struct call *c)
     uint64_t removed = 0;
     for (int i = 2; i < c->argc && o != NULL && zset_count(o) != 0; i++) {
         struct zset_found found;
-        if (!zset_find(o, rules, c->argv[i], &found))
+        if (!zset_find(o, c->argv[i], &found))
             continue;
         if (removed++ == 0)
             ks_change_begin(c->ks, c->keys[0].db, o);
@@ -107,6 +154,22 @@ static void cmd_zrem(struct call *c)
 }
 
 /* ---- ZCARD, ZSCORE, ZMSCORE, ZCOUNT, ZLEXCOUNT. */
+
+static enum ensured ensure_count(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)e;
+    (void)argv;
+    (void)argc;
+    (void)key;
+    return ENSURED;
+}
+
+static enum ensured ensure_listed(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return e->o->type == OBJECT_ZSET ? zset_ensure_members(e, argv + 2, (size_t)argc - 2, 1)
+                                     : ENSURED;
+}
 
 static void cmd_zcard(struct call *c)
 {
@@ -119,7 +182,7 @@ static void cmd_zcard(struct call *c)
 static void reply_score(struct call *c, const struct object *o, struct bytes member)
 {
     struct zset_found found;
-    if (o != NULL && zset_find(o, ks_value_rules(c->ks), member, &found))
+    if (o != NULL && zset_find(o, member, &found))
         reply_double(c->reply, found.score);
     else
         reply_null(c->reply);
@@ -159,6 +222,29 @@ static void count_range(struct call *c, enum zset_range_kind kind)
     reply_integer(c->reply, (int64_t)(ranks.to - ranks.from));
 }
 
+static enum ensured ensure_counted(struct ensure *e, const struct bytes *argv,
+                                   enum zset_range_kind kind)
+{
+    struct zset_range range;
+    if (e->o->type != OBJECT_ZSET || !zset_range_read(kind, argv[2], argv[3], &range))
+        return ENSURED;
+    return zset_range_ensure(e, &(struct zset_range_needs){.range = &range});
+}
+
+static enum ensured ensure_zcount(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)argc;
+    (void)key;
+    return ensure_counted(e, argv, ZSET_RANGE_SCORE);
+}
+
+static enum ensured ensure_zlexcount(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)argc;
+    (void)key;
+    return ensure_counted(e, argv, ZSET_RANGE_MEMBER);
+}
+
 static void cmd_zcount(struct call *c)
 {
     count_range(c, ZSET_RANGE_SCORE);
@@ -187,7 +273,7 @@ static void reply_rank(struct call *c, bool from_end)
     const struct object *o = call_find_read_type(c, 0, OBJECT_ZSET, &wrong_type);
     if (wrong_type)
         return;
-    if (o == NULL || !zset_find(o, ks_value_rules(c->ks), c->argv[2], &found)) {
+    if (o == NULL || !zset_find(o, c->argv[2], &found)) {
         if (with_score)
             reply_null_array(c->reply);
         else
@@ -202,6 +288,13 @@ static void reply_rank(struct call *c, bool from_end)
     reply_integer(c->reply, (int64_t)rank);
     if (with_score)
         reply_double(c->reply, found.score);
+}
+
+static enum ensured ensure_zrank(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)argc;
+    (void)key;
+    return e->o->type == OBJECT_ZSET ? zset_ensure_rank(e, argv[2]) : ENSURED;
 }
 
 static void cmd_zrank(struct call *c)
@@ -221,6 +314,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_UPDATE)},
+     .ensure = ensure_zadd,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity =
@@ -245,6 +339,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO)},
+     .ensure = ensure_count,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(1)",
@@ -256,6 +351,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zcount,
      .group = "sorted-set",
      .since = "2.0.0",
      .complexity = "O(log(N)) with N being the number of elements in the sorted set.",
@@ -267,6 +363,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_ACCESS | KEY_UPDATE)},
+     .ensure = ensure_zincrby,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(log(N)) where N is the number of elements in the sorted set.",
@@ -278,6 +375,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zlexcount,
      .group = "sorted-set",
      .since = "2.8.9",
      .complexity = "O(log(N)) with N being the number of elements in the sorted set.",
@@ -289,6 +387,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_listed,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(N) where N is the number of members being requested.",
@@ -300,6 +399,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrank,
      .group = "sorted-set",
      .since = "2.0.0",
      .complexity = "O(log(N))",
@@ -313,6 +413,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_WRITE | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_DELETE)},
+     .ensure = ensure_zrem,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(M*log(N)) with N being the number of elements in the sorted set and M the "
@@ -327,6 +428,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrank,
      .group = "sorted-set",
      .since = "2.0.0",
      .complexity = "O(log(N))",
@@ -340,6 +442,7 @@ const struct command cmd_zset_table[] = {
      .flags = CMD_READONLY | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_listed,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(1)",

@@ -39,8 +39,7 @@ struct request {
 
 /* ---- Sources. */
 
-static bool source_find(const struct call *c, const struct source *source, struct bytes member,
-                        double *score)
+static bool source_find(const struct source *source, struct bytes member, double *score)
 {
     struct zset_found found;
     if (source->count == 0)
@@ -49,7 +48,7 @@ static bool source_find(const struct call *c, const struct source *source, struc
         *score = SET_SCORE;
         return set_has(source->o, member);
     }
-    if (!zset_find(source->o, ks_value_rules(c->ks), member, &found))
+    if (!zset_find(source->o, member, &found))
         return false;
     *score = found.score;
     return true;
@@ -236,7 +235,7 @@ static bool is_in_all(const struct request *request, struct bytes member, double
     *score = weighted(sources[0].weight, first);
     for (int i = 1; i < request->count; i++) {
         double other = first;
-        if (sources[i].o != sources[0].o && !source_find(request->c, &sources[i], member, &other))
+        if (sources[i].o != sources[0].o && !source_find(&sources[i], member, &other))
             return false;
         /* As Redis has it: what is no number here becomes 0 in the sum only. */
         *score = add_up(request->aggregate, *score, other * sources[i].weight);
@@ -268,7 +267,7 @@ static bool is_in_others(const struct request *request, struct bytes member)
 {
     for (int i = 1; i < request->count; i++) {
         double score;
-        if (source_find(request->c, &request->sources[i], member, &score))
+        if (source_find(&request->sources[i], member, &score))
             return true;
     }
     return false;

@@ -5,6 +5,9 @@
 #include "server/commands/tables.h"
 #include "server/commands/zset_edit.h"
 
+#include "codec/number.h"
+#include "storage/types/zset_ensure.h"
+
 enum shape {
     SHAPE_FLAT,      /* member, score, member, score, … */
     SHAPE_PAIRS,     /* pairs */
@@ -79,7 +82,41 @@ static int find_first(struct call *c, int count, struct object **out, bool *wron
     return -1;
 }
 
+/* What popping needs of a large set. */
+static enum ensured ensure_pop(struct ensure *e, const struct pop *pop)
+{
+    if (e->o->type != OBJECT_ZSET)
+        return ENSURED;
+    enum ensured result = zset_ensure_order(e);
+    if (result != ENSURED)
+        return result;
+    uint64_t all = zset_count(e->o);
+    uint64_t count = (uint64_t)pop->count < all ? (uint64_t)pop->count : all;
+    uint64_t from = pop->max ? all - count : 0;
+    return zset_ensure_ranks(e, from, from + count);
+}
+
 /* ---- ZPOPMIN, ZPOPMAX. */
+
+static enum ensured ensure_ends(struct ensure *e, const struct bytes *argv, int argc, bool max)
+{
+    struct pop pop = {.max = max, .count = 1};
+    if (argc > 3 || (argc == 3 && (!number_parse_i64(argv[2], &pop.count) || pop.count < 0)))
+        return ENSURED;
+    return ensure_pop(e, &pop);
+}
+
+static enum ensured ensure_zpopmin(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_ends(e, argv, argc, false);
+}
+
+static enum ensured ensure_zpopmax(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_ends(e, argv, argc, true);
+}
 
 static void pop_one_key(struct call *c, bool max)
 {
@@ -167,6 +204,50 @@ static bool pop_from_first(struct call *c, const struct pop *pop)
     return wrong_type || index >= 0;
 }
 
+/* Of several keys, any may be the one; MIN or MAX, and COUNT, stand behind them. */
+static enum ensured ensure_many(struct ensure *e, const struct bytes *argv, int argc,
+                                int numkeys_arg)
+{
+    struct pop pop = {.count = 1};
+    int64_t key_count;
+    if (!number_parse_i64(argv[numkeys_arg], &key_count) || key_count < 1 ||
+        key_count >= argc - numkeys_arg - 1)
+        return ENSURED;
+    int where = numkeys_arg + 1 + (int)key_count;
+    pop.max = bytes_equal_nocase(argv[where], "max");
+    if (where + 2 < argc && (!number_parse_i64(argv[where + 2], &pop.count) || pop.count < 1))
+        return ENSURED;
+    return ensure_pop(e, &pop);
+}
+
+static enum ensured ensure_zmpop(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_many(e, argv, argc, 1);
+}
+
+static enum ensured ensure_bzmpop(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_many(e, argv, argc, 2);
+}
+
+static enum ensured ensure_bzpopmin(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)argv;
+    (void)argc;
+    (void)key;
+    return ensure_pop(e, &(struct pop){.count = 1});
+}
+
+static enum ensured ensure_bzpopmax(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)argv;
+    (void)argc;
+    (void)key;
+    return ensure_pop(e, &(struct pop){.max = true, .count = 1});
+}
+
 static void cmd_zmpop(struct call *c)
 {
     struct pop pop;
@@ -214,6 +295,7 @@ const struct command cmd_zset_pop_table[] = {
      .flags = CMD_WRITE | CMD_BLOCKING,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_NUMKEYS(2, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .ensure = ensure_bzmpop,
      .group = "sorted-set",
      .since = "7.0.0",
      .complexity = "O(K) + O(M*log(N)) where K is the number of provided keys, N being the number "
@@ -231,6 +313,7 @@ const struct command cmd_zset_pop_table[] = {
      .flags = CMD_WRITE | CMD_FAST | CMD_BLOCKING,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_RANGE(1, -2, 1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .ensure = ensure_bzpopmax,
      .group = "sorted-set",
      .since = "5.0.0",
      .complexity = "O(log(N)) with N being the number of elements in the sorted set.",
@@ -245,6 +328,7 @@ const struct command cmd_zset_pop_table[] = {
      .flags = CMD_WRITE | CMD_FAST | CMD_BLOCKING,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_RANGE(1, -2, 1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .ensure = ensure_bzpopmin,
      .group = "sorted-set",
      .since = "5.0.0",
      .complexity = "O(log(N)) with N being the number of elements in the sorted set.",
@@ -259,6 +343,7 @@ const struct command cmd_zset_pop_table[] = {
      .flags = CMD_WRITE,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_NUMKEYS(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .ensure = ensure_zmpop,
      .group = "sorted-set",
      .since = "7.0.0",
      .complexity = "O(K) + O(M*log(N)) where K is the number of provided keys, N being the number "
@@ -274,6 +359,7 @@ const struct command cmd_zset_pop_table[] = {
      .flags = CMD_WRITE | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .ensure = ensure_zpopmax,
      .group = "sorted-set",
      .since = "5.0.0",
      .complexity = "O(log(N)*M) with N being the number of elements in the sorted set, and M being "
@@ -287,6 +373,7 @@ const struct command cmd_zset_pop_table[] = {
      .flags = CMD_WRITE | CMD_FAST,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_ACCESS | KEY_DELETE)},
+     .ensure = ensure_zpopmin,
      .group = "sorted-set",
      .since = "5.0.0",
      .complexity = "O(log(N)*M) with N being the number of elements in the sorted set, and M being "

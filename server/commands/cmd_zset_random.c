@@ -5,96 +5,114 @@
 #include "server/commands/tables.h"
 #include "server/commands/zset_edit.h"
 
-#define MANY_FACTOR 3 /* when more than one element of so many is asked for, all are looked at */
+#include "codec/mem.h"
+#include "codec/number.h"
+#include "storage/types/members.h"
+#include "storage/types/zset_ensure.h"
 
-/* Elements drawn one by one, any of them maybe several times. */
-static void reply_drawn(struct call *c, const struct object *o, uint64_t count, bool scores)
+#define REPEAT_WINDOW 1000 /* of a large set: what repeated elements are chosen among */
+
+/* ---- ZRANDMEMBER. */
+
+struct random_reply {
+    struct reply *reply;
+    bool scores;
+};
+
+static void reply_element(void *arg, struct bytes member, double score)
 {
-    uint64_t random = call_random_position(c) | 1;
-    zset_reply_array(c->reply, count, scores);
-    for (; count != 0; count--) {
-        struct zset_walk scratch;
-        struct bytes member;
+    const struct random_reply *random = arg;
+    zset_reply_element(random->reply, member, score, random->scores);
+}
+
+static void reply_different(struct call *c, const struct object *o, uint64_t count, bool scores)
+{
+    struct random_reply random = {.reply = c->reply, .scores = scores};
+    uint64_t all = zset_count(o);
+    size_t some = (size_t)(count < all ? count : all);
+    zset_reply_array(c->reply, some, scores);
+    zset_sample(o, call_random_position(c), some, reply_element, &random);
+}
+
+/* Elements that were chosen, to choose among. */
+struct chosen {
+    struct buf names;
+    struct {
+        size_t off, len;
         double score;
-        zset_random(o, &random, &scratch, &member, &score);
-        zset_reply_element(c->reply, member, score, scores);
-    }
+    } items[REPEAT_WINDOW];
+    size_t count;
+};
+
+static void keep_element(void *arg, struct bytes member, double score)
+{
+    struct chosen *chosen = arg;
+    chosen->items[chosen->count].off = chosen->names.len;
+    chosen->items[chosen->count].len = member.len;
+    chosen->items[chosen->count++].score = score;
+    buf_append_bytes(&chosen->names, member);
 }
 
-static uint64_t next_random(uint64_t *state)
+/* The same element may come more than once. */
+static void reply_repeated(struct call *c, const struct object *o, uint64_t count, bool scores)
 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-/* `count` different elements of a set in which at most MANY_FACTOR times as many are: goes through
- * it, and takes each with the probability that is left. */
-static void reply_many(struct call *c, const struct object *o, uint64_t count, bool scores)
-{
+    struct random_reply reply = {.reply = c->reply, .scores = scores};
     uint64_t random = call_random_position(c) | 1;
-    struct zset_walk walk;
-    struct bytes member;
-    double score;
     zset_reply_array(c->reply, count, scores);
-    zset_walk_init(&walk, o, 0, false);
-    for (uint64_t left = zset_count(o); count != 0 && zset_walk_next(&walk, &member, &score);
-         left--) {
-        if (next_random(&random) % left >= count)
-            continue;
-        zset_reply_element(c->reply, member, score, scores);
-        count--;
+    if (zset_is_all(o)) {
+        for (uint64_t i = 0; i < count; i++)
+            zset_random(o, &random, reply_element, &reply);
+        return;
     }
-}
-
-/* `count` different elements of a much larger set. */
-static void reply_few(struct call *c, const struct object *o, uint64_t count, bool scores)
-{
-    uint64_t random = call_random_position(c) | 1;
-    struct zset_build *drawn = zset_build_create(ks_value_rules(c->ks));
-    zset_reply_array(c->reply, count, scores);
-    while (zset_build_count(drawn) < count) {
-        struct zset_walk scratch;
-        struct bytes member;
-        double score;
-        zset_random(o, &random, &scratch, &member, &score);
-        if (zset_build_find(drawn, member) != NULL)
-            continue;
-        zset_build_add(drawn, member, score);
-        zset_reply_element(c->reply, member, score, scores);
+    struct chosen *chosen = mem_calloc(1, sizeof *chosen);
+    size_t window = count < REPEAT_WINDOW ? (size_t)count : REPEAT_WINDOW;
+    zset_sample(o, call_random_position(c), window, keep_element, chosen);
+    for (uint64_t i = 0; i < count; i++) {
+        size_t k = member_random(&random) % chosen->count;
+        struct bytes member =
+            bytes_make(chosen->names.data + chosen->items[k].off, chosen->items[k].len);
+        reply_element(&reply, member, chosen->items[k].score);
     }
-    zset_build_destroy(drawn);
+    buf_deinit(&chosen->names);
+    mem_free(chosen);
 }
 
 static void reply_random(struct call *c, const struct object *o, int64_t count, bool scores)
 {
-    uint64_t all = o == NULL ? 0 : zset_count(o);
-    if (all == 0 || count == 0) {
+    if (o == NULL || count == 0)
         reply_array(c->reply, 0);
-    } else if (count < 0) {
-        reply_drawn(c, o, (uint64_t)-count, scores);
-    } else {
-        uint64_t wanted = (uint64_t)count < all ? (uint64_t)count : all;
-        if (wanted > all / MANY_FACTOR || o->encoding == ENCODING_LISTPACK)
-            reply_many(c, o, wanted, scores);
-        else
-            reply_few(c, o, wanted, scores);
-    }
+    else if (count < 0)
+        reply_repeated(c, o, (uint64_t)-count, scores);
+    else
+        reply_different(c, o, (uint64_t)count, scores);
+}
+
+static void reply_name(void *arg, struct bytes member, double score)
+{
+    (void)score;
+    reply_bulk(arg, member);
 }
 
 static void reply_one(struct call *c, const struct object *o)
 {
-    uint64_t random = call_random_position(c) | 1;
-    struct zset_walk scratch;
-    struct bytes member;
-    double score;
-    if (o == NULL) {
+    if (o == NULL)
         reply_null(c->reply);
-        return;
-    }
-    zset_random(o, &random, &scratch, &member, &score);
-    reply_bulk(c->reply, member);
+    else
+        zset_sample(o, call_random_position(c), 1, reply_name, c->reply);
+}
+
+static enum ensured ensure_zrandmember(struct ensure *e, const struct bytes *argv, int argc,
+                                       int key)
+{
+    int64_t count = 1;
+    (void)key;
+    if (e->o->type != OBJECT_ZSET || argc > 4 || (argc > 2 && !number_parse_i64(argv[2], &count)))
+        return ENSURED;
+    if (count < 0)
+        count = count < -REPEAT_WINDOW ? REPEAT_WINDOW : -count;
+    if ((uint64_t)count >= zset_count(e->o))
+        return zset_ensure_all(e);
+    return zset_ensure_sample(e, (size_t)count);
 }
 
 static void cmd_zrandmember(struct call *c)
@@ -144,6 +162,15 @@ static void reply_scanned(void *arg, struct bytes member, double score)
     scan->count += 2;
 }
 
+static enum ensured ensure_zscan(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    struct scan_options options;
+    (void)key;
+    if (e->o->type != OBJECT_ZSET || !scan_peek(argv, argc, 2, &options))
+        return ENSURED;
+    return zset_ensure_scan(e, options.cursor, (size_t)options.count);
+}
+
 static void cmd_zscan(struct call *c)
 {
     struct scan_options options;
@@ -176,6 +203,7 @@ const struct command cmd_zset_random_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrandmember,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(N) where N is the number of members returned",
@@ -191,6 +219,7 @@ const struct command cmd_zset_random_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zscan,
      .group = "sorted-set",
      .since = "2.8.0",
      .complexity =

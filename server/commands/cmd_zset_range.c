@@ -6,6 +6,8 @@
 #include "server/commands/zset_edit.h"
 #include "server/commands/zset_range.h"
 
+#include "codec/number.h"
+
 /* ---- ZRANGE, ZRANGESTORE and the commands that ZRANGE has replaced. */
 
 struct options {
@@ -19,45 +21,69 @@ struct options {
 /* What a command takes beyond LIMIT. */
 enum { TAKES_SCORES = 1, TAKES_KIND = 2, TAKES_REV = 4 };
 
-static bool parse_limit(struct call *c, int arg, struct options *out)
-{
-    return call_arg_i64(c, arg, &out->offset) && call_arg_i64(c, arg + 1, &out->limit);
-}
+enum parsed { PARSED, PARSED_SYNTAX, PARSED_NOT_INTEGER, PARSED_LIMIT, PARSED_SCORES };
 
-static bool parse_options(struct call *c, int first, unsigned takes, struct options *out)
+static enum parsed parse_options(const struct bytes *argv, int argc, int first, unsigned takes,
+                                 struct options *out)
 {
     bool kind_is_open = (takes & TAKES_KIND) != 0;
     bool rev_is_open = (takes & TAKES_REV) != 0;
-    for (int i = first; i < c->argc; i++) {
-        if ((takes & TAKES_SCORES) != 0 && call_arg_is(c, i, "withscores")) {
+    for (int i = first; i < argc; i++) {
+        if ((takes & TAKES_SCORES) != 0 && bytes_equal_nocase(argv[i], "withscores")) {
             out->scores = true;
-        } else if (i + 2 < c->argc && call_arg_is(c, i, "limit")) {
-            if (!parse_limit(c, i + 1, out))
-                return false;
+        } else if (i + 2 < argc && bytes_equal_nocase(argv[i], "limit")) {
+            if (!number_parse_i64(argv[i + 1], &out->offset) ||
+                !number_parse_i64(argv[i + 2], &out->limit))
+                return PARSED_NOT_INTEGER;
             i += 2;
-        } else if (rev_is_open && call_arg_is(c, i, "rev")) {
+        } else if (rev_is_open && bytes_equal_nocase(argv[i], "rev")) {
             rev_is_open = false;
             out->down = true;
-        } else if (kind_is_open && call_arg_is(c, i, "bylex")) {
+        } else if (kind_is_open && bytes_equal_nocase(argv[i], "bylex")) {
             kind_is_open = false;
             out->kind = ZSET_RANGE_MEMBER;
-        } else if (kind_is_open && call_arg_is(c, i, "byscore")) {
+        } else if (kind_is_open && bytes_equal_nocase(argv[i], "byscore")) {
             kind_is_open = false;
             out->kind = ZSET_RANGE_SCORE;
         } else {
-            reply_error_id(c->reply, ERROR_SYNTAX);
-            return false;
+            return PARSED_SYNTAX;
         }
     }
     if (out->limit != -1 && out->kind == ZSET_RANGE_RANK)
-        reply_error(c->reply, "ERR syntax error, LIMIT is only supported in combination with "
-                              "either BYSCORE or BYLEX");
-    else if (out->scores && out->kind == ZSET_RANGE_MEMBER)
-        reply_error(c->reply,
-                    "ERR syntax error, WITHSCORES not supported in combination with BYLEX");
-    else
-        return true;
-    return false;
+        return PARSED_LIMIT;
+    return out->scores && out->kind == ZSET_RANGE_MEMBER ? PARSED_SCORES : PARSED;
+}
+
+static void reply_parse_error(struct reply *r, enum parsed parsed)
+{
+    switch (parsed) {
+    case PARSED:
+        break;
+    case PARSED_SYNTAX:
+        reply_error_id(r, ERROR_SYNTAX);
+        break;
+    case PARSED_NOT_INTEGER:
+        reply_error_id(r, ERROR_NOT_INTEGER);
+        break;
+    case PARSED_LIMIT:
+        reply_error(r, "ERR syntax error, LIMIT is only supported in combination with either "
+                       "BYSCORE or BYLEX");
+        break;
+    case PARSED_SCORES:
+        reply_error(r, "ERR syntax error, WITHSCORES not supported in combination with BYLEX");
+        break;
+    }
+}
+
+/* Ranges by score and member are told from the other end when they go down. */
+static int lower_arg(const struct options *options, int first)
+{
+    return first + (options->down && options->kind != ZSET_RANGE_RANK);
+}
+
+static int upper_arg(const struct options *options, int first)
+{
+    return 2 * first + 1 - lower_arg(options, first);
 }
 
 /* Reads options and range, the arguments of which begin at `first`; false: an error was replied. */
@@ -65,32 +91,37 @@ static bool parse(struct call *c, int first, unsigned takes, struct options *opt
                   struct zset_range *range)
 {
     options->limit = -1;
-    if (!parse_options(c, first + 2, takes, options))
-        return false;
-    bool swapped = options->down && options->kind != ZSET_RANGE_RANK;
-    return zset_range_parse(c, options->kind, first + swapped, first + !swapped, range);
+    enum parsed parsed = parse_options(c->argv, c->argc, first + 2, takes, options);
+    reply_parse_error(c->reply, parsed);
+    return parsed == PARSED && zset_range_parse(c, options->kind, lower_arg(options, first),
+                                                upper_arg(options, first), range);
 }
 
 /* The elements that a request is about, after LIMIT. */
 static struct zset_ranks find_limited(const struct object *o, const struct zset_range *range,
                                       const struct options *options)
 {
-    struct zset_ranks ranks = zset_range_find(o, range, options->down);
-    uint64_t count = ranks.to - ranks.from;
-    uint64_t skipped = (uint64_t)options->offset; /* negative: all of them */
-    skipped = skipped < count ? skipped : count;
-    count -= skipped;
-    if (options->limit >= 0 && (uint64_t)options->limit < count)
-        count = (uint64_t)options->limit;
-    if (options->down)
-        ranks.to -= skipped;
-    else
-        ranks.from += skipped;
-    if (options->down)
-        ranks.from = ranks.to - count;
-    else
-        ranks.to = ranks.from + count;
-    return ranks;
+    return zset_range_limit(zset_range_find(o, range, options->down), options->down,
+                            options->offset, options->limit);
+}
+
+/* What that needs of a large set; the range's arguments begin at `first`. */
+static enum ensured ensure_parsed(struct ensure *e, const struct bytes *argv, int argc, int first,
+                                  unsigned takes, struct options options)
+{
+    struct zset_range range;
+    options.limit = -1;
+    if (e->o->type != OBJECT_ZSET ||
+        parse_options(argv, argc, first + 2, takes, &options) != PARSED ||
+        !zset_range_read(options.kind, argv[lower_arg(&options, first)],
+                         argv[upper_arg(&options, first)], &range))
+        return ENSURED;
+    struct zset_range_needs needs = {.range = &range,
+                                     .down = options.down,
+                                     .offset = options.offset,
+                                     .limit = options.limit,
+                                     .elements = true};
+    return zset_range_ensure(e, &needs);
 }
 
 static void walk_ranks(struct zset_walk *walk, const struct object *o, struct zset_ranks ranks,
@@ -123,40 +154,83 @@ static void reply_range(struct call *c, struct options options, unsigned takes)
         zset_reply_element(c->reply, member, score, options.scores);
 }
 
+/* What each command is to begin with, and takes. */
+#define BY(k, d)  ((struct options){.kind = ZSET_RANGE_##k, .down = (d)})
+#define TAKES_ALL (TAKES_SCORES | TAKES_KIND | TAKES_REV)
+
 static void cmd_zrange(struct call *c)
 {
-    reply_range(c, (struct options){.kind = ZSET_RANGE_RANK},
-                TAKES_SCORES | TAKES_KIND | TAKES_REV);
+    reply_range(c, BY(RANK, false), TAKES_ALL);
+}
+
+static enum ensured ensure_zrange(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, TAKES_ALL, BY(RANK, false));
 }
 
 static void cmd_zrevrange(struct call *c)
 {
-    reply_range(c, (struct options){.kind = ZSET_RANGE_RANK, .down = true}, TAKES_SCORES);
+    reply_range(c, BY(RANK, true), TAKES_SCORES);
+}
+
+static enum ensured ensure_zrevrange(struct ensure *e, const struct bytes *argv, int argc, int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, TAKES_SCORES, BY(RANK, true));
 }
 
 static void cmd_zrangebyscore(struct call *c)
 {
-    reply_range(c, (struct options){.kind = ZSET_RANGE_SCORE}, TAKES_SCORES);
+    reply_range(c, BY(SCORE, false), TAKES_SCORES);
+}
+
+static enum ensured ensure_zrangebyscore(struct ensure *e, const struct bytes *argv, int argc,
+                                         int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, TAKES_SCORES, BY(SCORE, false));
 }
 
 static void cmd_zrevrangebyscore(struct call *c)
 {
-    reply_range(c, (struct options){.kind = ZSET_RANGE_SCORE, .down = true}, TAKES_SCORES);
+    reply_range(c, BY(SCORE, true), TAKES_SCORES);
+}
+
+static enum ensured ensure_zrevrangebyscore(struct ensure *e, const struct bytes *argv, int argc,
+                                            int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, TAKES_SCORES, BY(SCORE, true));
 }
 
 static void cmd_zrangebylex(struct call *c)
 {
-    reply_range(c, (struct options){.kind = ZSET_RANGE_MEMBER}, TAKES_SCORES);
+    reply_range(c, BY(MEMBER, false), TAKES_SCORES);
+}
+
+static enum ensured ensure_zrangebylex(struct ensure *e, const struct bytes *argv, int argc,
+                                       int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, TAKES_SCORES, BY(MEMBER, false));
 }
 
 static void cmd_zrevrangebylex(struct call *c)
 {
-    reply_range(c, (struct options){.kind = ZSET_RANGE_MEMBER, .down = true}, TAKES_SCORES);
+    reply_range(c, BY(MEMBER, true), TAKES_SCORES);
+}
+
+static enum ensured ensure_zrevrangebylex(struct ensure *e, const struct bytes *argv, int argc,
+                                          int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, TAKES_SCORES, BY(MEMBER, true));
 }
 
 static void cmd_zrangestore(struct call *c)
 {
-    struct options options = {.kind = ZSET_RANGE_RANK};
+    struct options options = BY(RANK, false);
     struct zset_range range;
     bool wrong_type = false;
     if (!parse(c, 3, TAKES_KIND | TAKES_REV, &options, &range))
@@ -178,6 +252,14 @@ static void cmd_zrangestore(struct call *c)
             zset_build_add(build, member, score);
     }
     zset_store_result(c, 0, build, "zrangestore");
+}
+
+static enum ensured ensure_zrangestore(struct ensure *e, const struct bytes *argv, int argc,
+                                       int key)
+{
+    if (key == 0)
+        return ENSURED; /* it is overwritten */
+    return ensure_parsed(e, argv, argc, 3, TAKES_KIND | TAKES_REV, BY(RANK, false));
 }
 
 /* ---- ZREMRANGEBYRANK, ZREMRANGEBYSCORE, ZREMRANGEBYLEX. */
@@ -208,14 +290,35 @@ static void cmd_zremrangebyrank(struct call *c)
     remove_range(c, ZSET_RANGE_RANK);
 }
 
+static enum ensured ensure_zremrangebyrank(struct ensure *e, const struct bytes *argv, int argc,
+                                           int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, 0, BY(RANK, false));
+}
+
 static void cmd_zremrangebyscore(struct call *c)
 {
     remove_range(c, ZSET_RANGE_SCORE);
 }
 
+static enum ensured ensure_zremrangebyscore(struct ensure *e, const struct bytes *argv, int argc,
+                                            int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, 0, BY(SCORE, false));
+}
+
 static void cmd_zremrangebylex(struct call *c)
 {
     remove_range(c, ZSET_RANGE_MEMBER);
+}
+
+static enum ensured ensure_zremrangebylex(struct ensure *e, const struct bytes *argv, int argc,
+                                          int key)
+{
+    (void)key;
+    return ensure_parsed(e, argv, argc, 2, 0, BY(MEMBER, false));
 }
 
 const struct command cmd_zset_range_table[] = {
@@ -225,6 +328,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrange,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -244,6 +348,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrangebylex,
      .group = "sorted-set",
      .since = "2.8.9",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -261,6 +366,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrangebyscore,
      .group = "sorted-set",
      .since = "1.0.5",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -280,6 +386,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META), KEY_AT(2, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrangestore,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -298,6 +405,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_WRITE,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_DELETE)},
+     .ensure = ensure_zremrangebylex,
      .group = "sorted-set",
      .since = "2.8.9",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -311,6 +419,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_WRITE,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_DELETE)},
+     .ensure = ensure_zremrangebyrank,
      .group = "sorted-set",
      .since = "2.0.0",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -324,6 +433,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_WRITE,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RW | KEY_DELETE)},
+     .ensure = ensure_zremrangebyscore,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -337,6 +447,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrevrange,
      .group = "sorted-set",
      .since = "1.2.0",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -352,6 +463,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrevrangebylex,
      .group = "sorted-set",
      .since = "2.8.9",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "
@@ -369,6 +481,7 @@ const struct command cmd_zset_range_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_RO | KEY_ACCESS)},
+     .ensure = ensure_zrevrangebyscore,
      .group = "sorted-set",
      .since = "2.2.0",
      .complexity = "O(log(N)+M) with N being the number of elements in the sorted set and M the "

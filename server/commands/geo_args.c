@@ -7,11 +7,22 @@
 
 #define DISTANCE_PARTS 10000
 
+static bool is_on_map(struct geo_place place)
+{
+    return fabs(place.longitude) <= GEO_LONGITUDE_MAX && fabs(place.latitude) <= GEO_LATITUDE_MAX;
+}
+
+bool geo_read_place(struct bytes longitude, struct bytes latitude, struct geo_place *out)
+{
+    return number_parse_f64(longitude, &out->longitude) &&
+           number_parse_f64(latitude, &out->latitude) && is_on_map(*out);
+}
+
 bool geo_arg_place(struct call *c, int arg, struct geo_place *out)
 {
     if (!call_arg_f64(c, arg, &out->longitude) || !call_arg_f64(c, arg + 1, &out->latitude))
         return false;
-    if (fabs(out->longitude) <= GEO_LONGITUDE_MAX && fabs(out->latitude) <= GEO_LATITUDE_MAX)
+    if (is_on_map(*out))
         return true;
     reply_error_format(c->reply, "ERR invalid longitude,latitude pair %f,%f", out->longitude,
                        out->latitude);

@@ -5,6 +5,9 @@
 #include "server/call.h"
 #include "server/commands/geo_cell.h"
 
+/* False: that is no place on the map. */
+bool geo_read_place(struct bytes longitude, struct bytes latitude, struct geo_place *out);
+
 /* Each reads arguments from `arg` on; false: an error was replied. */
 
 /* Longitude and latitude. */

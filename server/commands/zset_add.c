@@ -47,7 +47,7 @@ static bool add_pair(struct adding *adding, struct bytes member, double score)
 {
     const struct value_rules *rules = ks_value_rules(adding->c->ks);
     struct zset_found found;
-    if (adding->o == NULL || !zset_find(adding->o, rules, member, &found)) {
+    if (adding->o == NULL || !zset_find(adding->o, member, &found)) {
         if ((adding->add->flags & ZSET_ADD_XX) != 0)
             return true;
         begin_change(adding);
@@ -84,6 +84,8 @@ static void add_all(struct adding *adding)
     bool is_number = true;
     for (int i = 0; i < adding->add->count && is_number; i++)
         is_number = add_pair(adding, member_of(adding, i), adding->add->scores[i]);
+    if (adding->changing)
+        zset_settle(adding->o, ks_value_rules(c->ks));
     if (adding->changing)
         ks_change_end(c->ks, c->keys[0].db, adding->o);
     if (adding->added + adding->updated != 0) {

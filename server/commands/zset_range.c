@@ -52,25 +52,36 @@ static bool parse_member(struct bytes text, struct zset_edge *out)
     }
 }
 
-bool zset_range_parse(struct call *c, enum zset_range_kind kind, int min_arg, int max_arg,
-                      struct zset_range *out)
+bool zset_range_read(enum zset_range_kind kind, struct bytes min, struct bytes max,
+                     struct zset_range *out)
 {
-    struct bytes min = c->argv[min_arg];
-    struct bytes max = c->argv[max_arg];
     *out = (struct zset_range){.kind = kind};
     switch (kind) {
     case ZSET_RANGE_RANK:
-        return call_arg_i64(c, min_arg, &out->start) && call_arg_i64(c, max_arg, &out->stop);
+        return number_parse_i64(min, &out->start) && number_parse_i64(max, &out->stop);
     case ZSET_RANGE_SCORE:
-        if (parse_score(min, &out->min) && parse_score(max, &out->max))
-            return true;
-        reply_error(c->reply, "ERR min or max is not a float");
-        return false;
+        return parse_score(min, &out->min) && parse_score(max, &out->max);
     case ZSET_RANGE_MEMBER:
-        if (parse_member(min, &out->min) && parse_member(max, &out->max))
-            return true;
+        return parse_member(min, &out->min) && parse_member(max, &out->max);
+    }
+    return false;
+}
+
+bool zset_range_parse(struct call *c, enum zset_range_kind kind, int min_arg, int max_arg,
+                      struct zset_range *out)
+{
+    if (zset_range_read(kind, c->argv[min_arg], c->argv[max_arg], out))
+        return true;
+    switch (kind) {
+    case ZSET_RANGE_RANK:
+        reply_error_id(c->reply, ERROR_NOT_INTEGER);
+        break;
+    case ZSET_RANGE_SCORE:
+        reply_error(c->reply, "ERR min or max is not a float");
+        break;
+    case ZSET_RANGE_MEMBER:
         reply_error(c->reply, "ERR min or max not valid string range item");
-        return false;
+        break;
     }
     return false;
 }
@@ -92,20 +103,26 @@ static struct zset_ranks find_ranks(uint64_t count, int64_t start, int64_t stop,
     return (struct zset_ranks){(uint64_t)(len - 1 - stop), (uint64_t)(len - start)};
 }
 
-static uint64_t find_edge(const struct object *o, const struct zset_range *range,
-                          const struct zset_edge *edge, bool after)
+/* False: the edge is at an end of everything. */
+static bool edge_bound(const struct zset_range *range, const struct zset_edge *edge, bool after,
+                       struct order_bound *out)
 {
-    if (edge->lowest)
-        return 0;
-    if (edge->highest)
-        return zset_count(o);
-    struct order_bound bound = {
+    *out = (struct order_bound){
         .kind = range->kind == ZSET_RANGE_MEMBER ? ORDER_BY_MEMBER : ORDER_BY_SCORE,
         .score = edge->score,
         .member = edge->member,
         .after = after,
     };
-    return zset_seek(o, &bound);
+    return !edge->lowest && !edge->highest;
+}
+
+static uint64_t find_edge(const struct object *o, const struct zset_range *range,
+                          const struct zset_edge *edge, bool after)
+{
+    struct order_bound bound;
+    if (edge_bound(range, edge, after, &bound))
+        return zset_seek(o, &bound);
+    return edge->lowest ? 0 : zset_count(o);
 }
 
 struct zset_ranks zset_range_find(const struct object *o, const struct zset_range *range, bool down)
@@ -118,4 +135,44 @@ struct zset_ranks zset_range_find(const struct object *o, const struct zset_rang
     if (ranks.to < ranks.from)
         ranks.to = ranks.from;
     return ranks;
+}
+
+struct zset_ranks zset_range_limit(struct zset_ranks ranks, bool down, int64_t offset,
+                                   int64_t limit)
+{
+    uint64_t count = ranks.to - ranks.from;
+    uint64_t skipped = (uint64_t)offset; /* negative: all of them */
+    skipped = skipped < count ? skipped : count;
+    count -= skipped;
+    if (limit >= 0 && (uint64_t)limit < count)
+        count = (uint64_t)limit;
+    if (down) {
+        ranks.to -= skipped;
+        ranks.from = ranks.to - count;
+    } else {
+        ranks.from += skipped;
+        ranks.to = ranks.from + count;
+    }
+    return ranks;
+}
+
+static enum ensured ensure_edge(struct ensure *e, const struct zset_range *range,
+                                const struct zset_edge *edge, bool after)
+{
+    struct order_bound bound;
+    return edge_bound(range, edge, after, &bound) ? zset_ensure_seek(e, &bound) : ENSURED;
+}
+
+enum ensured zset_range_ensure(struct ensure *e, const struct zset_range_needs *needs)
+{
+    const struct zset_range *range = needs->range;
+    enum ensured result = zset_ensure_order(e);
+    if (result == ENSURED && range->kind != ZSET_RANGE_RANK)
+        result = zset_ensure_both(ensure_edge(e, range, &range->min, range->min.exclusive),
+                                  ensure_edge(e, range, &range->max, !range->max.exclusive));
+    if (result != ENSURED || !needs->elements)
+        return result;
+    struct zset_ranks ranks = zset_range_find(e->o, range, needs->down);
+    ranks = zset_range_limit(ranks, needs->down, needs->offset, needs->limit);
+    return zset_ensure_ranks(e, ranks.from, ranks.to);
 }

@@ -4,6 +4,7 @@
 
 #include "server/call.h"
 #include "storage/types/zset.h"
+#include "storage/types/zset_ensure.h"
 
 enum zset_range_kind { ZSET_RANGE_RANK, ZSET_RANGE_SCORE, ZSET_RANGE_MEMBER };
 
@@ -21,7 +22,10 @@ struct zset_range {
     struct zset_edge min, max;
 };
 
-/* Reads the range from two arguments, the lower end from `min_arg`; false: an error was replied. */
+/* Reads the range from two arguments, the lower end of which is `min`. False: it is none. */
+bool zset_range_read(enum zset_range_kind kind, struct bytes min, struct bytes max,
+                     struct zset_range *out);
+/* The same for arguments; false: an error was replied. */
 bool zset_range_parse(struct call *c, enum zset_range_kind kind, int min_arg, int max_arg,
                       struct zset_range *out);
 
@@ -33,5 +37,19 @@ struct zset_ranks {
 };
 struct zset_ranks zset_range_find(const struct object *o, const struct zset_range *range,
                                   bool down);
+
+/* LIMIT: of a range's elements, `limit` (negative: all) from `offset` (negative: none) on. */
+struct zset_ranks zset_range_limit(struct zset_ranks ranks, bool down, int64_t offset,
+                                   int64_t limit);
+
+/* What zset_range_find needs of a large set; then what a walk over the ranks needs, if `elements`
+ * (storage/types/zset_ensure.h). */
+struct zset_range_needs {
+    const struct zset_range *range;
+    bool down;
+    int64_t offset, limit;
+    bool elements;
+};
+enum ensured zset_range_ensure(struct ensure *e, const struct zset_range_needs *needs);
 
 #endif

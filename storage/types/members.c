@@ -237,13 +237,18 @@ struct part *members_change(struct members *m, uint64_t position, struct part *p
         return part;
     }
     struct part *changed = member_part(content, member_content_bits(content));
-    m->content_bytes = m->content_bytes - part_content_bytes(part) + content_bytes(content);
-    replace_in_table(m, position, part, changed);
-    if (m->large != NULL)
-        parts_replace(&m->large->parts, part, changed);
-    else
-        mem_free(part);
+    members_replace(m, position, part, changed);
     return changed;
+}
+
+void members_replace(struct members *m, uint64_t position, struct part *old, struct part *part)
+{
+    m->content_bytes = m->content_bytes - part_content_bytes(old) + part_content_bytes(part);
+    replace_in_table(m, position, old, part);
+    if (m->large != NULL)
+        parts_replace(&m->large->parts, old, part);
+    else
+        mem_free(old);
 }
 
 void members_remove(struct members *m, uint64_t position, struct part *part)

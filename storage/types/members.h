@@ -162,6 +162,9 @@ struct part *members_add(struct members *m, uint64_t position,
  * point into the part. */
 struct part *members_change(struct members *m, uint64_t position, struct part *part,
                             const struct member_content *content);
+/* Puts another part of the same member, made by the caller, in the place of `old`, which is gone
+ * afterwards. */
+void members_replace(struct members *m, uint64_t position, struct part *old, struct part *part);
 /* The part is gone afterwards. */
 void members_remove(struct members *m, uint64_t position, struct part *part);
 /* Makes `o`, whose members these are, large if they are so many bytes. Before ks_change_end. */
@@ -169,11 +172,19 @@ void members_settle(struct members *m, struct object *o, const struct value_rule
 
 /* ---- Large ones, as value_type.h says. */
 
+/* A part that says: there is no such member. */
+struct part *member_tombstone(struct bytes member);
+/* A part that is new to the table enters it; counts are the caller's business. */
+void members_put(struct members *m, uint64_t position, struct part *part);
+
 void members_encode_part(const struct part *part, struct part_sink *sink);
 void members_forget_part(struct members *m, struct part *part);
 enum status members_install_part(struct members *m, struct bytes element, struct bytes value,
                                  bool found, bool valued);
 size_t members_drop_clean(struct members *m, size_t bytes);
+/* The same for those parts only for which `may_go` (NULL: all) answers true. */
+typedef bool member_may_go_fn(void *arg, struct part *part);
+size_t members_drop_clean_if(struct members *m, size_t bytes, member_may_go_fn *may_go, void *arg);
 /* Of which nothing is in RAM yet. */
 void members_init_large(struct members *m, const struct value_rules *rules, uint64_t object_id,
                         uint64_t count, uint64_t content_bytes);

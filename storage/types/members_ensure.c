@@ -154,13 +154,15 @@ struct drop {
     size_t count;
     size_t seen;
     bool full; /* there were more than fit */
+    member_may_go_fn *may_go;
+    void *arg;
 };
 
 static void consider(void *arg, struct part *part)
 {
     struct drop *drop = arg;
     drop->seen++;
-    if (part->dirty != 0)
+    if (part->dirty != 0 || (drop->may_go != NULL && !drop->may_go(drop->arg, part)))
         return;
     if (part->fresh) {
         part->fresh = 0;
@@ -184,12 +186,12 @@ static uint64_t drop_part(struct members *m, struct part *part)
     return position;
 }
 
-size_t members_drop_clean(struct members *m, size_t bytes)
+size_t members_drop_clean_if(struct members *m, size_t bytes, member_may_go_fn *may_go, void *arg)
 {
     size_t before = members_bytes(m);
     size_t seen = 0;
     while (members_bytes(m) + bytes > before && seen < DROP_PARTS_MAX && m->table.count != 0) {
-        struct drop drop = {.count = 0};
+        struct drop drop = {.may_go = may_go, .arg = arg};
         uint64_t from = m->large->hand;
         uint64_t to = member_table_walk(&m->table, from, consider, &drop);
         seen += drop.seen + 1;
@@ -205,4 +207,9 @@ size_t members_drop_clean(struct members *m, size_t bytes)
     }
     size_t after = members_bytes(m);
     return before > after ? before - after : 0;
+}
+
+size_t members_drop_clean(struct members *m, size_t bytes)
+{
+    return members_drop_clean_if(m, bytes, NULL, NULL);
 }

@@ -1,5 +1,4 @@
-/* Shared by the parts of members: members.c, members_record.c, members_sample.c, members_ensure.c.
- */
+/* Shared by the parts of members. */
 #ifndef BASALT_STORAGE_TYPES_MEMBERS_INTERNAL_H
 #define BASALT_STORAGE_TYPES_MEMBERS_INTERNAL_H
 
@@ -10,9 +9,6 @@
 uint8_t member_content_bits(const struct member_content *content);
 struct member_content member_content_of(const struct part *part);
 struct part *member_part(const struct member_content *content, uint8_t bits);
-struct part *member_tombstone(struct bytes member);
-/* A part that is new to the table enters it. */
-void members_put(struct members *m, uint64_t position, struct part *part);
 
 /* Members from a position on, and from the beginning after the end; up to `count`, in the order of
  * positions up to some ten members. Returns how many; where it stopped, because it had enough or

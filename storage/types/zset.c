@@ -1,48 +1,74 @@
 #include "storage/types/zset_internal.h"
 
 #include "codec/check.h"
-#include "storage/types/zset_listpack.h"
+
+/* ---- Tables. */
 
 struct zset *zset_create(const struct value_rules *rules)
 {
     struct zset *zset = mem_calloc(1, sizeof *zset);
-    member_table_init(&zset->members, rules->hash_seed, ZSET_SCORE_BYTES);
+    members_init(&zset->members, rules);
     ordered_index_init(&zset->order);
     return zset;
 }
 
 void zset_destroy(struct zset *zset)
 {
-    struct member_iter iter = member_iter_begin(&zset->members);
-    for (struct part *element; (element = member_iter_next(&iter)) != NULL;)
-        mem_free(element);
-    member_table_deinit(&zset->members);
+    members_deinit(&zset->members); /* first: its vector of parts looks at the order's */
     ordered_index_deinit(&zset->order);
     mem_free(zset);
 }
 
+static struct member_content content_of(struct bytes member, double score)
+{
+    return (struct member_content){
+        .member = member, .prefixed = true, .prefix = (int64_t)zset_score_bits(score)};
+}
+
 void zset_insert_element(struct zset *zset, struct bytes member, double score, bool last)
 {
-    struct part *element = zset_element_create(score, member);
-    member_table_insert(&zset->members, member_position(zset->members.seed, member), element);
+    struct member_key key = member_key(&zset->members, member);
+    struct member_content content = content_of(member, score);
+    struct part *element = members_add(&zset->members, key.position, &content);
     if (last)
         ordered_index_append(&zset->order, element);
     else
         ordered_index_insert(&zset->order, element);
-    zset->count++;
-    zset->element_bytes += mem_usable_size(element);
-    zset->payload_bytes += zset_payload_bytes(member);
+}
+
+/* Whether the element may be changed in place. Else its record in the order, which the disk has or
+ * is about to get, goes when the element goes or gets another score. */
+static bool is_own(const struct zset *zset, const struct part *element)
+{
+    const struct members_large *large = zset->members.large;
+    return large == NULL || parts_is_own(&large->parts, element);
+}
+
+static void forget_score(struct zset *zset, const struct part *element)
+{
+    if (!is_own(zset, element))
+        parts_add_deletion(&zset->members.large->parts, zset_score_tombstone(element));
+}
+
+static void rescore_element(struct zset *zset, struct part *element, double score)
+{
+    if (is_own(zset, element)) {
+        ordered_index_rescore(&zset->order, element, score);
+        return;
+    }
+    struct member_key key = member_key(&zset->members, zset_element_member(element));
+    struct part *changed = zset_element_create(score, key.member, 0);
+    forget_score(zset, element);
+    ordered_index_replace(&zset->order, element, changed);
+    members_replace(&zset->members, key.position, element, changed);
 }
 
 /* An element that is not in the order any more leaves the set. */
 static void drop_element(struct zset *zset, struct part *element)
 {
-    struct bytes member = zset_element_member(element);
-    member_table_remove(&zset->members, member_position(zset->members.seed, member), element);
-    zset->count--;
-    zset->element_bytes -= mem_usable_size(element);
-    zset->payload_bytes -= zset_payload_bytes(member);
-    mem_free(element);
+    struct member_key key = member_key(&zset->members, zset_element_member(element));
+    forget_score(zset, element);
+    members_remove(&zset->members, key.position, element);
 }
 
 static void make_table(struct object *o, const struct value_rules *rules)
@@ -72,11 +98,11 @@ void zset_init(struct object *o, const struct value_rules *rules, size_t count, 
 
 uint64_t zset_count(const struct object *o)
 {
-    return zset_is_listpack(o) ? zset_listpack_count(zset_listpack_of(o)) : zset_of(o)->count;
+    return zset_is_listpack(o) ? zset_listpack_count(zset_listpack_of(o))
+                               : zset_of(o)->members.count;
 }
 
-bool zset_find(const struct object *o, const struct value_rules *rules, struct bytes member,
-               struct zset_found *out)
+bool zset_find(const struct object *o, struct bytes member, struct zset_found *out)
 {
     if (zset_is_listpack(o)) {
         uint32_t at = zset_listpack_find(zset_listpack_of(o), member);
@@ -85,8 +111,8 @@ bool zset_find(const struct object *o, const struct value_rules *rules, struct b
         *out = (struct zset_found){.score = zset_listpack_score(zset_listpack_of(o), at), .at = at};
         return true;
     }
-    struct part *element =
-        member_table_find(&zset_of(o)->members, member_position(rules->hash_seed, member), member);
+    struct member_key key = member_key(&zset_of(o)->members, member);
+    struct part *element = members_find(&zset_of(o)->members, &key);
     if (element == NULL)
         return false;
     *out = (struct zset_found){.score = zset_element_score(element), .element = element};
@@ -102,7 +128,7 @@ uint64_t zset_rank(const struct object *o, const struct zset_found *found)
 uint64_t zset_seek(const struct object *o, const struct order_bound *bound)
 {
     return zset_is_listpack(o) ? zset_listpack_seek(zset_listpack_of(o), bound)
-                               : ordered_index_seek(&zset_of(o)->order, bound, NULL);
+                               : ordered_index_seek(&zset_of(o)->order, bound);
 }
 
 void zset_walk_init(struct zset_walk *walk, const struct object *o, uint64_t rank, bool down)
@@ -149,20 +175,18 @@ bool zset_walk_next(struct zset_walk *walk, struct bytes *member, double *score)
     return true;
 }
 
-struct scan {
-    zset_visit_fn *visit;
+struct visit {
+    zset_visit_fn *fn;
     void *arg;
-    size_t visited;
 };
 
-static void visit_part(void *arg, struct part *element)
+static void visit_element(void *arg, struct part *element)
 {
-    struct scan *scan = arg;
-    scan->visited++;
-    scan->visit(scan->arg, zset_element_member(element), zset_element_score(element));
+    const struct visit *visit = arg;
+    visit->fn(visit->arg, zset_element_member(element), zset_element_score(element));
 }
 
-uint64_t zset_scan(const struct object *o, uint64_t cursor, size_t count, zset_visit_fn *visit,
+uint64_t zset_scan(const struct object *o, uint64_t cursor, size_t count, zset_visit_fn *fn,
                    void *arg)
 {
     if (zset_is_listpack(o)) {
@@ -171,27 +195,65 @@ uint64_t zset_scan(const struct object *o, uint64_t cursor, size_t count, zset_v
         double score;
         zset_walk_init(&walk, o, 0, false);
         while (zset_walk_next(&walk, &member, &score))
-            visit(arg, member, score);
+            fn(arg, member, score);
         return 0;
     }
-    struct scan scan = {.visit = visit, .arg = arg};
-    while (cursor < MEMBER_POSITION_LIMIT && scan.visited < count)
-        cursor = member_table_walk(&zset_of(o)->members, cursor, visit_part, &scan);
-    return cursor < MEMBER_POSITION_LIMIT ? cursor : 0;
+    struct visit visit = {.fn = fn, .arg = arg};
+    uint64_t next = members_scan(&zset_of(o)->members, cursor, count, visit_element, &visit);
+    return next < MEMBER_POSITION_LIMIT ? next : 0;
 }
 
-void zset_random(const struct object *o, uint64_t *random, struct zset_walk *scratch,
-                 struct bytes *member, double *score)
+static void sample_listpack(const struct object *o, uint64_t seed, size_t count, zset_visit_fn *fn,
+                            void *arg)
 {
+    uint64_t random = seed | 1;
+    uint64_t left = zset_count(o);
+    struct zset_walk walk;
+    struct bytes member;
+    double score;
+    zset_walk_init(&walk, o, 0, false);
+    for (; count != 0 && zset_walk_next(&walk, &member, &score); left--) {
+        if (member_random(&random) % left >= count)
+            continue;
+        fn(arg, member, score);
+        count--;
+    }
+}
+
+void zset_sample(const struct object *o, uint64_t seed, size_t count, zset_visit_fn *fn, void *arg)
+{
+    if (count > zset_count(o))
+        count = zset_count(o);
     if (zset_is_listpack(o)) {
-        *random = *random * 6364136223846793005u + 1442695040888963407u;
-        zset_walk_init(scratch, o, (*random >> 32) % zset_count(o), false);
-        CHECK(zset_walk_next(scratch, member, score));
+        sample_listpack(o, seed, count, fn, arg);
         return;
     }
-    const struct part *element = member_table_random(&zset_of(o)->members, random);
-    *member = zset_element_member(element);
-    *score = zset_element_score(element);
+    struct part **chosen = mem_alloc(count * sizeof(*chosen) + 1);
+    struct visit visit = {.fn = fn, .arg = arg};
+    size_t found = members_sample(&zset_of(o)->members, seed, count, chosen);
+    for (size_t i = 0; i < found; i++)
+        visit_element(&visit, chosen[i]);
+    mem_free(chosen);
+}
+
+bool zset_is_all(const struct object *o)
+{
+    return zset_is_listpack(o) || members_are_all(&zset_of(o)->members);
+}
+
+void zset_random(const struct object *o, uint64_t *random, zset_visit_fn *fn, void *arg)
+{
+    struct zset_walk walk;
+    struct bytes member;
+    double score;
+    if (!zset_is_listpack(o)) {
+        struct visit visit = {.fn = fn, .arg = arg};
+        visit_element(&visit, members_random(&zset_of(o)->members, random));
+        return;
+    }
+    zset_walk_init(&walk, o, member_random(random) % zset_count(o), false);
+    CHECK(zset_walk_next(&walk, &member, &score));
+    fn(arg, member, score);
 }
 
 /* ---- Changing. */
@@ -234,7 +296,7 @@ void zset_rescore(struct object *o, struct bytes member, const struct zset_found
         o->value.pointer = lp.block;
         return;
     }
-    ordered_index_rescore(&zset_of(o)->order, found->element, score);
+    rescore_element(zset_of(o), found->element, score);
 }
 
 void zset_remove(struct object *o, const struct zset_found *found)
@@ -259,11 +321,21 @@ void zset_remove_range(struct object *o, uint64_t rank, uint64_t count)
     }
     struct zset *zset = zset_of(o);
     while (count != 0) {
-        struct part *taken[ORDERED_INDEX_TAKE_MAX];
+        struct part *taken[ORDER_LEAF_MAX];
         size_t some = ordered_index_take(&zset->order, rank, count, taken);
         CHECK(some != 0);
         for (size_t i = 0; i < some; i++)
             drop_element(zset, taken[i]);
         count -= some;
     }
+}
+
+void zset_settle(struct object *o, const struct value_rules *rules)
+{
+    if (zset_is_listpack(o) || o->large)
+        return;
+    struct zset *zset = zset_of(o);
+    members_settle(&zset->members, o, rules);
+    if (o->large)
+        ordered_index_set_parts(&zset->order, &zset->members.large->parts);
 }

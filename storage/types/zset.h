@@ -1,9 +1,9 @@
 /* Sorted sets: members with scores, in the order of (score, member).
  *
  * Small ones are listpacks (zset_listpack.h; ENCODING_LISTPACK). All others are a table of elements
- * by member and an index of the same elements by order (member_table.h, ordered_index.h;
+ * by member and an index of the same elements by order (members.h, ordered_index.h;
  * ENCODING_ORDERED, "skiplist" for clients, who know that name). What is once a table stays one, as
- * in Redis.
+ * in Redis. A large one need not be in RAM as a whole: zset_ensure.h brings in what is looked at.
  *
  * Ranges are told by rank: whatever bounds a request names, zset_seek makes ranks of them.
  *
@@ -35,8 +35,7 @@ struct zset_found {
     struct part *element; /* of a table */
     uint32_t at;          /* in a listpack */
 };
-bool zset_find(const struct object *o, const struct value_rules *rules, struct bytes member,
-               struct zset_found *out);
+bool zset_find(const struct object *o, struct bytes member, struct zset_found *out);
 /* How many elements are before it. */
 uint64_t zset_rank(const struct object *o, const struct zset_found *found);
 /* How many elements are before a bound: the rank of the first that is not. */
@@ -60,10 +59,16 @@ typedef void zset_visit_fn(void *arg, struct bytes member, double score);
  * cursor, 0 at the end. What is in the set all the time is visited at least once. */
 uint64_t zset_scan(const struct object *o, uint64_t cursor, size_t count, zset_visit_fn *visit,
                    void *arg);
-/* An element of a set that has some, any as likely as any other. `random` is the state of a
- * generator, not 0; `member` is good as long as `scratch` is. */
-void zset_random(const struct object *o, uint64_t *random, struct zset_walk *scratch,
-                 struct bytes *member, double *score);
+/* Visits `count` different elements chosen at random, or all if they are fewer; in no random order.
+ * Of a large set of which not all is in RAM, zset_ensure_sample of the same seed and count must
+ * have been called. */
+void zset_sample(const struct object *o, uint64_t seed, size_t count, zset_visit_fn *visit,
+                 void *arg);
+/* Visits one, any as likely as any other; for zset_is_all. `random` is a generator's state, not 0.
+ */
+void zset_random(const struct object *o, uint64_t *random, zset_visit_fn *visit, void *arg);
+/* Whether all elements are in RAM. */
+bool zset_is_all(const struct object *o);
 
 /* ---- Changing. */
 
@@ -82,6 +87,8 @@ void zset_rescore(struct object *o, struct bytes member, const struct zset_found
 void zset_remove(struct object *o, const struct zset_found *found);
 /* Removes `count` elements, which there must be, from `rank` on. */
 void zset_remove_range(struct object *o, uint64_t rank, uint64_t count);
+/* Makes a set that has become so many bytes large. After additions, before ks_change_end. */
+void zset_settle(struct object *o, const struct value_rules *rules);
 
 /* ---- Making a set of results, then an object of it. */
 

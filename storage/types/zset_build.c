@@ -13,7 +13,7 @@ struct sortable {
 
 struct zset_build {
     const struct value_rules *rules; /* borrowed */
-    struct member_table members;     /* owns the elements */
+    struct members members;          /* owns the elements */
     size_t longest;                  /* member there ever was; only the rules for listpacks care */
     struct part **sorted;            /* owned; NULL: not sorted yet */
 };
@@ -22,16 +22,13 @@ struct zset_build *zset_build_create(const struct value_rules *rules)
 {
     struct zset_build *build = mem_calloc(1, sizeof *build);
     build->rules = rules;
-    member_table_init(&build->members, rules->hash_seed, ZSET_SCORE_BYTES);
+    members_init(&build->members, rules);
     return build;
 }
 
 void zset_build_destroy(struct zset_build *build)
 {
-    struct member_iter iter = member_iter_begin(&build->members);
-    for (struct part *element; (element = member_iter_next(&iter)) != NULL;)
-        mem_free(element);
-    member_table_deinit(&build->members);
+    members_deinit(&build->members);
     mem_free(build->sorted);
     mem_free(build);
 }
@@ -43,15 +40,16 @@ uint64_t zset_build_count(const struct zset_build *build)
 
 struct part *zset_build_find(const struct zset_build *build, struct bytes member)
 {
-    return member_table_find(&build->members, member_position(build->rules->hash_seed, member),
-                             member);
+    struct member_key key = member_key(&build->members, member);
+    return members_find(&build->members, &key);
 }
 
 void zset_build_add(struct zset_build *build, struct bytes member, double score)
 {
     CHECK(build->sorted == NULL);
-    member_table_insert(&build->members, member_position(build->rules->hash_seed, member),
-                        zset_element_create(score, member));
+    struct member_content content = {
+        .member = member, .prefixed = true, .prefix = (int64_t)zset_score_bits(score)};
+    (void)members_add(&build->members, member_key(&build->members, member).position, &content);
     if (member.len > build->longest)
         build->longest = member.len;
 }
@@ -59,9 +57,8 @@ void zset_build_add(struct zset_build *build, struct bytes member, double score)
 void zset_build_remove(struct zset_build *build, struct part *element)
 {
     CHECK(build->sorted == NULL);
-    struct bytes member = zset_element_member(element);
-    member_table_remove(&build->members, member_position(build->rules->hash_seed, member), element);
-    mem_free(element);
+    struct member_key key = member_key(&build->members, zset_element_member(element));
+    members_remove(&build->members, key.position, element);
 }
 
 static int compare(const void *a, const void *b)
@@ -79,7 +76,7 @@ struct part *const *zset_build_sort(struct zset_build *build)
     if (build->sorted != NULL || count == 0)
         return build->sorted;
     struct sortable *items = mem_alloc(count * sizeof *items);
-    struct member_iter iter = member_iter_begin(&build->members);
+    struct member_iter iter = member_iter_begin(&build->members.table);
     for (size_t i = 0; i < count; i++) {
         struct part *element = member_iter_next(&iter);
         items[i] = (struct sortable){zset_score_order(zset_element_score(element)), element};
@@ -107,14 +104,11 @@ static void store_table(struct zset_build *build, struct object *o)
     struct zset *zset = zset_create(build->rules);
     struct part *const *sorted = zset_build_sort(build);
     zset->members = build->members;
-    zset->count = build->members.count;
-    for (uint64_t i = 0; i < zset->count; i++) {
+    for (uint64_t i = 0; i < zset->members.count; i++)
         ordered_index_append(&zset->order, sorted[i]);
-        zset->element_bytes += mem_usable_size(sorted[i]);
-        zset->payload_bytes += zset_payload_bytes(zset_element_member(sorted[i]));
-    }
-    member_table_init(&build->members, build->rules->hash_seed, ZSET_SCORE_BYTES);
+    members_init(&build->members, build->rules);
     zset_set_table(o, zset);
+    zset_settle(o, build->rules);
 }
 
 static bool fits_listpack(const struct zset_build *build)

@@ -55,6 +55,8 @@ enum status zset_listpack_validate(struct bytes in, struct err *err)
         return st;
     if (count == 0 || count % 2 != 0)
         return err_set(err, ST_CORRUPT, "a sorted set's listpack has %u entries", count);
+    if (listpack_has_duplicates(in.data, 2))
+        return err_set(err, ST_CORRUPT, "a sorted set's listpack has a member twice");
     uint32_t previous = 0;
     for (uint32_t at = listpack_first(in.data); at != 0; at = next_element(in.data, at)) {
         struct listpack_value value;

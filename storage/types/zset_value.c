@@ -1,11 +1,10 @@
 /* Sorted sets as values: memory, copies, records. */
+#include "storage/types/zset_ensure.h"
 #include "storage/types/zset_internal.h"
 
 #include "codec/check.h"
 
 #include <math.h>
-
-#define FREE_IS_LONG_COUNT 64 /* elements; about 50 ns each */
 
 /* ---- As a value. */
 
@@ -19,12 +18,13 @@ static size_t value_bytes(const struct object *o)
     if (zset_is_listpack(o))
         return mem_usable_size(o->value.pointer);
     const struct zset *zset = zset_of(o);
-    return mem_usable_size(zset) + zset->members.bytes + zset->order.bytes + zset->element_bytes;
+    return mem_usable_size(zset) + members_bytes(&zset->members) + zset->order.bytes;
 }
 
 static size_t dirty_bytes(const struct object *o)
 {
-    return zset_is_listpack(o) ? listpack_bytes(zset_listpack_of(o)) : zset_of(o)->payload_bytes;
+    return zset_is_listpack(o) ? listpack_bytes(zset_listpack_of(o))
+                               : members_dirty_bytes(&zset_of(o)->members);
 }
 
 static void free_listpack(void *value)
@@ -48,7 +48,7 @@ static void *take(struct object *o, object_free_fn **free_out)
 
 static bool free_is_long(const struct object *o)
 {
-    return !zset_is_listpack(o) && zset_of(o)->count > FREE_IS_LONG_COUNT;
+    return !zset_is_listpack(o) && members_free_is_long(&zset_of(o)->members);
 }
 
 static void copy(struct object *to, const struct object *from, const struct value_rules *rules)
@@ -66,30 +66,20 @@ static void copy(struct object *to, const struct object *from, const struct valu
          order_cursor_next(&cursor))
         zset_insert_element(zset, zset_element_member(element), zset_element_score(element), true);
     zset_set_table(to, zset);
+    zset_settle(to, rules);
 }
 
 /* ---- Records (FORMAT.md, "Sorted set"). */
-
-static void store_score(uint8_t *place, double score)
-{
-    uint64_t bits;
-    memcpy(&bits, &score, sizeof bits);
-    store_le64(place, bits);
-}
-
-static double load_score(const uint8_t *place)
-{
-    uint64_t bits = load_le64(place);
-    double score;
-    memcpy(&score, &bits, sizeof score);
-    return score;
-}
 
 static uint8_t encode(const struct object *o, struct buf *payload)
 {
     if (zset_is_listpack(o)) {
         buf_append(payload, zset_listpack_of(o), listpack_bytes(zset_listpack_of(o)));
         return RECORD_ZSET_LISTPACK;
+    }
+    if (o->large) {
+        members_encode(&zset_of(o)->members, payload);
+        return RECORD_ZSET_TABLE;
     }
     struct zset_walk walk;
     struct bytes member;
@@ -103,7 +93,7 @@ static uint8_t encode(const struct object *o, struct buf *payload)
         if (member.len != 0)
             memcpy(place + len, member.data, member.len);
         len += member.len;
-        store_score(place + len, score);
+        store_le64(place + len, zset_score_bits(score));
         payload->len += len + ZSET_SCORE_BYTES;
     }
     return RECORD_ZSET_TABLE;
@@ -118,7 +108,7 @@ static bool next_element(struct bytes *rest, struct bytes *member, double *score
         len > rest->len - len_bytes - ZSET_SCORE_BYTES)
         return false;
     *member = bytes_make(rest->data + len_bytes, len);
-    *score = load_score(member->data + len);
+    *score = zset_score_of_bits(load_le64(member->data + len));
     size_t read = len_bytes + len + ZSET_SCORE_BYTES;
     *rest = bytes_make(rest->data + read, rest->len - read);
     return !isnan(*score);
@@ -137,11 +127,12 @@ static bool decode_elements(struct zset *zset, struct bytes rest)
     for (; count != 0; count--) {
         if (!next_element(&rest, &member, &score))
             return false;
-        if (zset->count != 0 && (score < last_score ||
-                                 (score == last_score && bytes_compare(last_member, member) >= 0)))
+        if (zset->members.count != 0 &&
+            (score < last_score ||
+             (score == last_score && bytes_compare(last_member, member) >= 0)))
             return false;
-        if (member_table_find(&zset->members, member_position(zset->members.seed, member),
-                              member) != NULL)
+        struct member_key key = member_key(&zset->members, member);
+        if (members_find(&zset->members, &key) != NULL)
             return false;
         zset_insert_element(zset, member, score, true);
         last_member = member;
@@ -150,28 +141,45 @@ static bool decode_elements(struct zset *zset, struct bytes rest)
     return rest.len == 0;
 }
 
+static enum status decode_listpack(struct object *o, struct bytes payload)
+{
+    enum status st = zset_listpack_validate(payload, NULL);
+    if (st != ST_OK)
+        return st;
+    o->encoding = ENCODING_LISTPACK;
+    o->value.pointer = listpack_copy(payload.data, 0).block;
+    return ST_OK;
+}
+
+/* Of a large set, nothing but that it is one. */
+static bool decode_large(struct zset *zset, struct bytes payload, const struct value_rules *rules)
+{
+    if (members_decode(&zset->members, true, &payload, false, rules) != ST_OK)
+        return false;
+    ordered_index_init_unread(&zset->order, &zset->members.large->parts);
+    return payload.len == 0;
+}
+
 static enum status decode(struct object *o, const struct record_header *header,
                           struct bytes payload, const struct value_rules *rules)
 {
-    if (header->large)
-        return ST_CORRUPT;
-    if (header->encoding == RECORD_ZSET_LISTPACK) {
-        enum status st = zset_listpack_validate(payload, NULL);
-        if (st != ST_OK)
-            return st;
-        o->encoding = ENCODING_LISTPACK;
-        o->value.pointer = listpack_copy(payload.data, 0).block;
-        return ST_OK;
-    }
+    if (header->encoding == RECORD_ZSET_LISTPACK && !header->large)
+        return decode_listpack(o, payload);
     if (header->encoding != RECORD_ZSET_TABLE)
         return ST_CORRUPT;
     struct zset *zset = zset_create(rules);
-    if (!decode_elements(zset, payload)) {
+    if (header->large ? !decode_large(zset, payload, rules) : !decode_elements(zset, payload)) {
         zset_destroy(zset);
         return ST_CORRUPT;
     }
     zset_set_table(o, zset);
+    o->large = header->large;
     return ST_OK;
+}
+
+static struct parts *parts(const struct object *o)
+{
+    return &zset_of(o)->members.large->parts;
 }
 
 const struct value_type zset_value_type = {
@@ -183,4 +191,11 @@ const struct value_type zset_value_type = {
     .encode = encode,
     .decode = decode,
     .copy = copy,
+    .parts = parts,
+    .encode_part = zset_encode_part,
+    .forget_part = zset_forget_part,
+    .install_part = zset_install_part,
+    .installed_range = zset_installed_range,
+    .ensure_all = zset_ensure_all,
+    .drop_clean = zset_drop_clean,
 };
