@@ -196,12 +196,16 @@ static bool set_in_table(struct hash_table *table, struct bytes field, struct by
                                      .prefix = expire_at_ms};
     struct part *part = members_find(&table->members, &key);
     bool is_new = part == NULL;
-    bool later = is_new || part_deadline(part) != expire_at_ms;
+    int64_t old_ms = is_new ? OBJECT_NO_EXPIRE : part_deadline(part);
     if (is_new)
         (void)members_add(&table->members, key.position, &content);
     else
         (void)members_change(&table->members, key.position, part, &content);
-    if (content.prefixed && later)
+    if (old_ms == expire_at_ms)
+        return is_new;
+    if (old_ms != OBJECT_NO_EXPIRE)
+        hash_deadlines_drop(table, field, key.position, old_ms);
+    if (content.prefixed)
         hash_deadlines_add(table, field, key.position, expire_at_ms);
     return is_new;
 }
@@ -267,6 +271,8 @@ bool hash_delete(struct object *o, struct bytes field)
     struct part *part = members_find(m, &key);
     if (part == NULL)
         return false;
+    if ((part->bits & PART_PREFIXED) != 0)
+        hash_deadlines_drop(hash_table(o), field, key.position, member_prefix(part));
     members_remove(m, key.position, part);
     return true;
 }

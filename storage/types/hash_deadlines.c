@@ -1,7 +1,7 @@
 /* When the fields of a table are due. Two hints say when to look at a field, which itself decides:
- * a heap in RAM for those that were given a deadline, or were read, while the table was there; and,
- * for a large hash, an element record per deadline, written with the field and dropped when due.
- * Neither is taken back when a field gets another deadline, or goes. */
+ * a heap in RAM for those that were given a deadline, or were read, while the table was there,
+ * whose entries stay when a field gets another deadline, or goes; and, for a large hash, an element
+ * record per deadline, written with the field and dropped with it. */
 #include "codec/check.h"
 #include "codec/mem.h"
 #include "codec/record.h"
@@ -192,6 +192,13 @@ void hash_deadlines_add(struct hash_table *table, struct bytes field, uint64_t p
         write_record(table, field, position, at_ms);
 }
 
+void hash_deadlines_drop(struct hash_table *table, struct bytes field, uint64_t position,
+                         int64_t at_ms)
+{
+    if (table->members.large != NULL)
+        drop_record(table, field, position, at_ms);
+}
+
 void hash_deadlines_settle(struct hash_table *table)
 {
     if (table->deadlines == NULL)
@@ -316,11 +323,13 @@ static size_t collect_read(struct hash_table *table, int64_t now_ms, struct buf 
     while (next_due(&d->due, &at, &at_ms, &field)) {
         struct member_key key = member_key(&table->members, field);
         const struct part *part = members_find(&table->members, &key);
-        if (part != NULL && (part->bits & PART_PREFIXED) != 0 && member_prefix(part) <= now_ms) {
+        bool dated = part != NULL && (part->bits & PART_PREFIXED) != 0;
+        if (dated && member_prefix(part) <= now_ms) {
             hash_append_name(names, field);
             count++;
         }
-        drop_record(table, field, key.position, at_ms);
+        if (!dated || member_prefix(part) != at_ms) /* it would stay for ever */
+            drop_record(table, field, key.position, at_ms);
     }
     forget_due(d);
     return count;

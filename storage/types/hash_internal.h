@@ -83,6 +83,9 @@ int64_t hash_deadlines_next(const struct hash_table *table);
 /* A field has been given a deadline. */
 void hash_deadlines_add(struct hash_table *table, struct bytes field, uint64_t position,
                         int64_t at_ms);
+/* A field loses the deadline that it had. */
+void hash_deadlines_drop(struct hash_table *table, struct bytes field, uint64_t position,
+                         int64_t at_ms);
 /* The table has become large: what its fields' deadlines are has to be written. */
 void hash_deadlines_settle(struct hash_table *table);
 size_t hash_deadlines_collect(struct hash_table *table, int64_t now_ms, size_t max,

@@ -12,6 +12,7 @@
 #include "storage/env_hook.h"
 #include "storage/store.h"
 #include "storage/tier.h"
+#include "storage/types/hash.h"
 #include "storage/types/set.h"
 #include "tests/support/harness.h"
 
@@ -307,6 +308,87 @@ static void disk_space_of_a_deleted_collection_is_free_once_it_is_reaped(void **
     check_nothing_left(f, OBJECT_SET);
 }
 
+/* ---- Deadlines of a large hash's fields. */
+
+static void date_field(struct fixture *f, int field, int64_t deadline_ms)
+{
+    struct keyref ref;
+    char name[24];
+    ref_of(f, 0, "hash", &ref);
+    struct object *o = ks_find(f->ks, &ref);
+    (void)snprintf(name, sizeof(name), "field%d", field);
+    ks_change_begin(f->ks, ref.db, o);
+    hash_set_expire(o, bytes_text(name), deadline_ms);
+    ks_change_end(f->ks, ref.db, o);
+}
+
+static void fill_hash(struct fixture *f, int count)
+{
+    struct keyref ref;
+    char name[24];
+    const struct value_rules *rules = ks_value_rules(f->ks);
+    ref_of(f, 0, "hash", &ref);
+    struct object *o = ks_create(f->ks, &ref, OBJECT_HASH);
+    ks_change_begin(f->ks, ref.db, o);
+    hash_init(o);
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof(name), "field%d", i);
+        (void)hash_set(o, rules, bytes_text(name), bytes_text("some value"), OBJECT_NO_EXPIRE);
+    }
+    hash_settle(o, rules);
+    assert_true(o->large);
+    ks_change_end(f->ks, ref.db, o);
+}
+
+static void delete_field(struct fixture *f, const char *field)
+{
+    struct keyref ref;
+    ref_of(f, 0, "hash", &ref);
+    struct object *o = ks_find(f->ks, &ref);
+    ks_change_begin(f->ks, ref.db, o);
+    assert_true(hash_delete(o, bytes_text(field)));
+    ks_change_end(f->ks, ref.db, o);
+}
+
+/* Elements of hashes that are deadlines. */
+static size_t count_deadlines(struct fixture *f)
+{
+    struct cold_iter *iter = cold_iter_create(store_cold(f->store), FAMILY_HASH, NULL);
+    uint64_t object_id;
+    struct bytes element;
+    size_t count = 0;
+    for (cold_iter_seek_first(iter); cold_iter_valid(iter); cold_iter_next(iter))
+        count += record_element_key_decode(cold_iter_key(iter), &object_id, &element) &&
+                 element.data[0] == 'D';
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
+    return count;
+}
+
+static void records_of_deadlines_go_with_them(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t far_ms = INT64_C(33177117420000);
+    fill_hash(f, 200);
+    cut(f);
+    for (int i = 0; i < 10; i++)
+        date_field(f, i, far_ms + i);
+    cut(f);
+    assert_int_equal(count_deadlines(f), 10);
+    for (int i = 0; i < 10; i++)
+        date_field(f, i, far_ms + 1000 + i);
+    cut(f);
+    assert_int_equal(count_deadlines(f), 10);
+    date_field(f, 0, OBJECT_NO_EXPIRE);
+    delete_field(f, "field1");
+    cut(f);
+    assert_int_equal(count_deadlines(f), 8);
+    date_field(f, 2, far_ms); /* there, and back in one cut: it must not be lost */
+    date_field(f, 2, far_ms + 1002);
+    cut(f);
+    assert_in_range(count_deadlines(f), 8, 9);
+}
+
 /* ---- Cuts. */
 
 /* A value whose parts the cut has, and which is gone: the store's end must free it once. */
@@ -500,6 +582,7 @@ int main(void)
                   teardown),
         TEST_WITH(elements_go_with_their_database_whatever_their_type, setup, teardown),
         TEST_WITH(disk_space_of_a_deleted_collection_is_free_once_it_is_reaped, setup, teardown),
+        TEST_WITH(records_of_deadlines_go_with_them, setup, teardown),
         TEST_WITH(running_cut_is_given_up_with_a_large_value_that_was_deleted, setup, teardown),
         TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
         TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
