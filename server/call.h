@@ -107,6 +107,10 @@ bool call_wait_swap(struct call *c, uint32_t a, uint32_t b);
  * none), counted from the first call. Sessions that cannot wait do not. Unlike the others here it
  * may come at any place before the reply. */
 bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms);
+/* Until the next tick: for what can only be looked at again and again. `call_ticket` is a number of
+ * the handler's own, which is 0 at first and stays until the reply. Not in nested commands. */
+void call_wait_tick(struct call *c);
+uint64_t *call_ticket(struct call *c);
 /* A random position that stays the same when the handler is called anew. */
 uint64_t call_random_position(struct call *c);
 

@@ -49,6 +49,7 @@ static const struct command *const tables[] = {
     cmd_stream_info_table,
     cmd_stream_read_table,
     cmd_stream_table,
+    cmd_save_table,
     cmd_set_algebra_table,
     cmd_set_random_table,
     cmd_set_table,

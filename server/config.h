@@ -234,6 +234,7 @@ struct config {
     bool lazyfree_lazy_user_del;
     bool lazyfree_lazy_user_flush;
     struct config_save save;
+    int rdb_version; /* 9..12 */
     bool rdbcompression;
     bool rdbchecksum;
     bool rdb_del_sync_files;

@@ -701,6 +701,10 @@ static void poll_waiting(struct exec *exec)
             p->exact_db = NULL;
             waiting_remove(p);
             resume(p);
+        } else if (p->waits_tick) {
+            p->waits_tick = false;
+            waiting_remove(p);
+            resume(p);
         } else if (p->waits_journal && p->unblock_error) {
             end_with_error(p);
         } else if (p->waits_journal && journal_wait_over(exec, p)) {

@@ -260,6 +260,19 @@ bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms)
     return false;
 }
 
+void call_wait_tick(struct call *c)
+{
+    struct pending *p = exec_pending(c);
+    p->waits_tick = true;
+    exec_wait_tick(p);
+    c->waiting = true;
+}
+
+uint64_t *call_ticket(struct call *c)
+{
+    return &exec_pending(c)->ticket;
+}
+
 uint64_t call_random_position(struct call *c)
 {
     if (!c->has_random_position) {

@@ -35,6 +35,8 @@ struct pending {
     bool scans_done[PENDING_SCANS_MAX];
     struct call_walk walk;
     struct db *exact_db; /* waits for db->unresolved == 0 */
+    bool waits_tick;     /* for the next tick */
+    uint64_t ticket;     /* call_ticket */
     bool waits_journal;  /* for journal_offset to be durable, until deadline_ms */
     uint64_t journal_offset;
     int64_t deadline_ms;      /* monotonic; INT64_MAX: none */

@@ -5,6 +5,7 @@
 #include "server/config.h"
 #include "server/exec.h"
 #include "server/memory_report.h"
+#include "server/saves.h"
 #include "server/scripting.h"
 #include "server/server.h"
 #include "storage/cold.h"
@@ -88,34 +89,31 @@ void info_write_memory(const struct services *services, struct buf *out)
     write_memory_parts(&memory, out);
 }
 
-/* ---- Persistence. The journal is what Redis calls the append-only file; a cut is the nearest to a
- * save. Nothing forks. */
+/* ---- Persistence. The journal is what Redis calls the append-only file. Nothing forks. */
 
 static void write_snapshots(const struct services *services, struct buf *out)
 {
     static const char *const absent[] = {"async_loading", "current_cow_peak", "current_cow_size",
                                          "current_cow_size_age", NULL};
-    static const char *const no_save[] = {"current_save_keys_processed", "current_save_keys_total",
-                                          NULL};
     struct server_facts facts;
-    struct exec_stats exec;
-    struct cut_stats cut;
+    struct saves_stats saves;
     server_read_facts(services->server, &facts);
-    exec_read_stats(services->exec, &exec);
-    cut_read_stats(store_cut(services->store), &cut);
-    int64_t saved_ms = cut.last_applied_ms != 0 ? cut.last_applied_ms : facts.started_at_ms;
+    saves_read_stats(services->saves, &saves);
 
     info_u64(out, "loading", facts.loading);
     info_zeros(out, absent);
     info_ratio(out, "current_fork_perc", 0);
-    info_zeros(out, no_save);
-    info_u64(out, "rdb_changes_since_last_save", exec.changes);
-    info_u64(out, "rdb_bgsave_in_progress", 0);
-    info_i64(out, "rdb_last_save_time", saved_ms / 1000);
-    info_text(out, "rdb_last_bgsave_status", "ok");
-    info_i64(out, "rdb_last_bgsave_time_sec", -1);
-    info_i64(out, "rdb_current_bgsave_time_sec", -1);
-    info_u64(out, "rdb_saves", 0);
+    info_u64(out, "current_save_keys_processed", saves.keys_done);
+    info_u64(out, "current_save_keys_total", saves.keys_total);
+    info_u64(out, "rdb_changes_since_last_save", saves.changes);
+    info_u64(out, "rdb_bgsave_in_progress", saves.running);
+    info_i64(out, "rdb_last_save_time", saves.last_good_ms / 1000);
+    info_text(out, "rdb_last_bgsave_status", saves.last_was_good ? "ok" : "err");
+    info_i64(out, "rdb_last_bgsave_time_sec",
+             saves.last_took_ms < 0 ? -1 : saves.last_took_ms / 1000);
+    info_i64(out, "rdb_current_bgsave_time_sec",
+             saves.running_ms < 0 ? -1 : saves.running_ms / 1000);
+    info_u64(out, "rdb_saves", saves.count);
     info_u64(out, "rdb_last_cow_size", 0);
     info_u64(out, "rdb_last_load_keys_expired", 0);
     info_u64(out, "rdb_last_load_keys_loaded", 0);

@@ -19,6 +19,7 @@
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/replay.h"
+#include "server/saves.h"
 #include "server/scripting.h"
 #include "server/services.h"
 #include "server/slowlog.h"
@@ -398,6 +399,7 @@ static void on_cron(void *arg)
     conns_cron(server->services.conns);
     expire_set_paused(store_expire(server->services.store),
                       conns_paused(server->services.conns) != CONNS_RUN);
+    saves_cron(server->services.saves);
     stats_sample(server->services.stats, loop_clock_us());
     memory_report_sample(server->services.stats, exec_mono_ms(server->services.exec));
 }
@@ -481,6 +483,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->latency = latency_create();
     services->monitors = monitors_create(services->pushes);
     services->exec = exec_create(services);
+    services->saves = saves_create(services);
     services->scripting = scripting_create(services);
     st = scripting_read_libraries(services->scripting, err);
     if (st != ST_OK)
@@ -551,6 +554,7 @@ void server_close(struct server *server)
     pushes_destroy(services->pushes);
     struct err err;
     (void)store_close(services->store, false, &err);
+    saves_destroy(services->saves);
     loop_timer_destroy(server->cron);
     loop_timer_destroy(server->pulse);
     loop_wakeup_destroy(server->work_wakeup);

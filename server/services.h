@@ -22,6 +22,7 @@ struct scripting;
 struct slowlog;
 struct latency;
 struct monitors;
+struct saves;
 
 struct services {
     struct config *config;          /* settings (config.h) */
@@ -42,6 +43,7 @@ struct services {
     struct slowlog *slowlog;     /* requests that took long (slowlog.h) */
     struct latency *latency;     /* what held clients up (latency.h) */
     struct monitors *monitors;   /* who uses MONITOR (monitor.h) */
+    struct saves *saves;         /* RDB files (saves.h) */
     struct server *server;       /* shutdown, facts for INFO (server.h) */
 };
 

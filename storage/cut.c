@@ -27,7 +27,6 @@
 #define RETRY_MS             1000
 #define RETRY_MS_MAX         16000 /* while each try stops the readers for a moment */
 #define SYNC_JOURNAL_BYTES   ((uint64_t)16 << 20) /* sync a cut that can release so much journal */
-#define KEPT_LIST_PLACES     ((uint32_t)64 << 10) /* longer lists are not kept for the next cut */
 #define WRITTEN_POLL_US      50
 
 enum cut_phase { CUT_IDLE, CUT_ENCODING, CUT_RESOLVING, CUT_WRITING, CUT_RETRYING, CUT_FINISHING };
@@ -87,6 +86,7 @@ struct cut {
     bool written;       /* in RocksDB; a flush may still be to be done */
     size_t batch_bytes; /* as the main thread may know it while the flusher works */
     size_t list_bytes;  /* of the parts' lists */
+    struct cut_snapshots snapshots;
     struct cut_stats stats;
 };
 
@@ -113,6 +113,7 @@ void cut_destroy(struct cut *cut)
     if (cut == NULL)
         return;
     CHECK(cut->phase != CUT_WRITING);
+    cut_snapshots_give_up(&cut->snapshots);
     for (size_t i = 0; i < cut->chunk_count; i++)
         string_chunk_release(cut->chunks[i].chunk);
     while (cut->taken != NULL) {
@@ -179,6 +180,11 @@ size_t cut_bytes(const struct cut *cut)
 {
     return batch_bytes(cut) + cut->list_bytes + cut->orphan_bytes +
            cut->taken_count * sizeof(struct parts_taken);
+}
+
+void cut_want_snapshot(struct cut *cut, struct cut_snapshot_request *request)
+{
+    cut_snapshots_want(&cut->snapshots, request);
 }
 
 void cut_request(struct cut *cut)
@@ -494,6 +500,7 @@ static void start(struct cut *cut)
     cut->next_db_id = ks->next_db_id;
     cut->next_object_id = ks->next_object_id;
     ks->dbs_changed = false;
+    cut_snapshots_begin(&cut->snapshots);
     put_retired(cut); /* before any object: a key may have been written again since */
     put_index(cut);
     meta_queue_drain(&cut->meta, cut->batch);
@@ -626,8 +633,10 @@ static void run_write(struct job *job)
     if (cut->status == ST_OK && cut->want_flush)
         cut->status = cold_flush(cut->options.cold, &cut->err);
     cut->write_us = now_us() - before_us;
-    if (cut->status == ST_OK)
-        cold_batch_clear(cut->batch);
+    if (cut->status != ST_OK)
+        return;
+    cut_snapshots_take(&cut->snapshots, cut->options.cold);
+    cold_batch_clear(cut->batch);
 }
 
 /* Logs the first of a row of failures. */
@@ -656,6 +665,7 @@ static void done_write(struct job *job)
     CHECK(cut->phase == CUT_WRITING);
     if (cut->status != ST_OK) {
         note_failure(cut, &cut->err);
+        cut_snapshots_end(&cut->snapshots, cut->offset, &cut->err);
         cut->phase = CUT_RETRYING;
         cut->retry_at_us = now_us() + retry_delay_ms(cut) * 1000;
         return;
@@ -681,6 +691,7 @@ static void done_write(struct job *job)
     cut->phase = CUT_FINISHING;
     cut->finish_next = 0;
     cut->finish_item = 0;
+    cut_snapshots_end(&cut->snapshots, cut->offset, NULL);
 }
 
 static void submit(struct cut *cut)
@@ -690,18 +701,6 @@ static void submit(struct cut *cut)
     cut->job.run = run_write;
     cut->job.done = done_write;
     executor_submit(cut->options.flusher, &cut->job);
-}
-
-/* Empties a list, and keeps its memory for the next cut unless that is much. */
-static void keep_list(struct object_list *list)
-{
-    if (list->capacity > KEPT_LIST_PLACES) {
-        mem_free(list->items);
-        *list = (struct object_list){0};
-    }
-    list->count = 0;
-    list->live = 0;
-    list->bytes = 0;
 }
 
 /* Goes on with a collection whose parts have been applied; true when done with it. */
@@ -755,8 +754,8 @@ static bool finish_slice(struct cut *cut, int64_t deadline_us)
         }
     }
     for (uint32_t i = 0; i < cut->part_count; i++) {
-        keep_list(&cut->parts[i].leaving);
-        keep_list(&cut->parts[i].pending);
+        object_list_empty(&cut->parts[i].leaving);
+        object_list_empty(&cut->parts[i].pending);
     }
     cut->list_bytes = 0;
     ks_release_parked(ks);
@@ -769,7 +768,7 @@ static bool has_work(const struct cut *cut)
     const struct keyspace *ks = cut->options.ks;
     return journal_end(cut->options.journal) != cut->applied || ks->dirty_bytes != 0 ||
            cut->index_deletes.len != 0 || cut->index_puts.len != 0 || cut->meta.entries.len != 0 ||
-           ks->dbs_changed;
+           ks->dbs_changed || cut->snapshots.wanted != NULL;
 }
 
 static bool is_due(const struct cut *cut)
@@ -777,7 +776,8 @@ static bool is_due(const struct cut *cut)
     if (!has_work(cut))
         return false;
     uint64_t behind = journal_end(cut->options.journal) - cut->applied;
-    return cut->requested || cut->options.ks->dirty_bytes >= cut->options.dirty_bytes_max ||
+    return cut->requested || cut->snapshots.wanted != NULL ||
+           cut->options.ks->dirty_bytes >= cut->options.dirty_bytes_max ||
            behind >= cut->options.journal_bytes_max ||
            cut->tick_ms - cut->last_start_ms >= cut->options.interval_ms;
 }

@@ -20,6 +20,7 @@
 #define BASALT_STORAGE_CUT_H
 
 #include "codec/log_fn.h"
+#include "storage/cut_snapshots.h"
 #include "storage/keyspace.h"
 
 struct cold;
@@ -59,6 +60,9 @@ void cut_request(struct cut *cut);
  * waits for it. Never inside ks_change_begin .. end. With `flush` RocksDB's memtables are written
  * out too. After a failure the cut goes on being tried, by cut_tick. */
 MUST_USE enum status cut_run(struct cut *cut, bool flush, struct err *err);
+/* Asks for a cut that begins after this call, as soon as possible, and for RocksDB as that cut
+ * makes it. The request must not be waiting, and stay where it is until it has been called. */
+void cut_want_snapshot(struct cut *cut, struct cut_snapshot_request *request);
 bool cut_running(const struct cut *cut);
 /* The flusher has a job of the cut's. */
 bool cut_writing(const struct cut *cut);

@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #define OBJECT_HEADER_BYTES offsetof(struct object, key)
+#define KEPT_LIST_PLACES    ((uint32_t)64 << 10) /* object_list_empty frees longer lists */
 
 _Static_assert(OBJECT_HEADER_BYTES <= 48, "the object's header is packed");
 
@@ -51,6 +52,17 @@ void object_list_remove(struct object_list *list, struct object *o)
         list->count--;
     else
         list->items[o->list_index] = NULL;
+}
+
+void object_list_empty(struct object_list *list)
+{
+    if (list->capacity > KEPT_LIST_PLACES) {
+        mem_free(list->items);
+        *list = (struct object_list){0};
+    }
+    list->count = 0;
+    list->live = 0;
+    list->bytes = 0;
 }
 
 /* ---- Databases --------------------------------------------------------------------------------

@@ -98,11 +98,14 @@ static bool take_db(struct bytes *rest, struct meta_db *db)
     return take_varint(rest, &db->expires);
 }
 
-enum status meta_read_state(struct cold *cold, struct meta_state *out, struct err *err)
+enum status meta_read_state_at(struct cold *cold, const struct cold_snapshot *snapshot,
+                               struct meta_state *out, struct err *err)
 {
     struct buf value = {0};
     struct meta_state state = {0};
-    enum status st = cold_get(cold, FAMILY_META, state_key(), &value, err);
+    enum status st = snapshot == NULL
+                         ? cold_get(cold, FAMILY_META, state_key(), &value, err)
+                         : cold_get_at(cold, snapshot, FAMILY_META, state_key(), &value, err);
     struct bytes rest = buf_bytes(&value);
     if (st == ST_OK)
         st = take_version(&rest, STATE_KEY, err);
@@ -130,6 +133,11 @@ enum status meta_read_state(struct cold *cold, struct meta_state *out, struct er
 out:
     buf_deinit(&value);
     return st;
+}
+
+enum status meta_read_state(struct cold *cold, struct meta_state *out, struct err *err)
+{
+    return meta_read_state_at(cold, NULL, out, err);
 }
 
 void meta_put_state(struct cold_batch *batch, const struct meta_state *state)
@@ -175,12 +183,13 @@ struct bytes meta_library_value(struct buf *scratch, struct bytes code)
     return buf_bytes(scratch);
 }
 
-enum status meta_read_libraries(struct cold *cold, meta_library_fn *fn, void *arg, struct err *err)
+enum status meta_read_libraries_at(struct cold *cold, const struct cold_snapshot *snapshot,
+                                   meta_library_fn *fn, void *arg, struct err *err)
 {
     static const uint8_t lower = LIBRARY_PREFIX;
     static const uint8_t upper = LIBRARY_PREFIX + 1;
-    struct cold_iter_options options = {.lower = bytes_make(&lower, 1),
-                                        .upper = bytes_make(&upper, 1)};
+    struct cold_iter_options options = {
+        .lower = bytes_make(&lower, 1), .upper = bytes_make(&upper, 1), .snapshot = snapshot};
     struct cold_iter *iter = cold_iter_create(cold, FAMILY_META, &options);
     enum status st = ST_OK;
     cold_iter_seek(iter, options.lower);
@@ -197,6 +206,11 @@ enum status meta_read_libraries(struct cold *cold, meta_library_fn *fn, void *ar
         st = cold_iter_status(iter, err);
     cold_iter_destroy(iter);
     return st;
+}
+
+enum status meta_read_libraries(struct cold *cold, meta_library_fn *fn, void *arg, struct err *err)
+{
+    return meta_read_libraries_at(cold, NULL, fn, arg, err);
 }
 
 /* "r", kind, type, id: the reaper reads them in this order. */

@@ -11,6 +11,7 @@
 
 struct cold;
 struct cold_batch;
+struct cold_snapshot;
 struct env;
 
 /* Written once, when the data directory is made. */
@@ -41,6 +42,9 @@ MUST_USE enum status meta_read_identity(struct cold *cold, struct meta_identity 
 void meta_make_identity(struct env *env, struct meta_identity *out);
 void meta_put_identity(struct cold_batch *batch, const struct meta_identity *identity);
 MUST_USE enum status meta_read_state(struct cold *cold, struct meta_state *out, struct err *err);
+/* The same as RocksDB was at `snapshot`. */
+MUST_USE enum status meta_read_state_at(struct cold *cold, const struct cold_snapshot *snapshot,
+                                        struct meta_state *out, struct err *err);
 void meta_put_state(struct cold_batch *batch, const struct meta_state *state);
 void meta_state_deinit(struct meta_state *state);
 
@@ -52,6 +56,8 @@ typedef enum status meta_library_fn(void *arg, struct bytes name, struct bytes c
                                     struct err *err);
 MUST_USE enum status meta_read_libraries(struct cold *cold, meta_library_fn *fn, void *arg,
                                          struct err *err);
+MUST_USE enum status meta_read_libraries_at(struct cold *cold, const struct cold_snapshot *snapshot,
+                                            meta_library_fn *fn, void *arg, struct err *err);
 
 /* Leftovers that the reaper has yet to drop: a whole database id, or a large object's elements. */
 enum meta_reap_kind { META_REAP_DB = 'd', META_REAP_OBJECT = 'o' };

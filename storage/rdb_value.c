@@ -54,13 +54,18 @@ static uint8_t hash_type(const struct object *o, int version)
                                                                             : RDB_TYPE_HASH;
 }
 
+uint8_t rdb_list_type(int version)
+{
+    return version >= VERSION_LISTPACKS ? RDB_TYPE_LIST_QUICKLIST_2 : RDB_TYPE_LIST;
+}
+
 uint8_t rdb_value_type(const struct object *o, int version)
 {
     switch ((enum object_type)o->type) {
     case OBJECT_STRING:
         return RDB_TYPE_STRING;
     case OBJECT_LIST:
-        return version >= VERSION_LISTPACKS ? RDB_TYPE_LIST_QUICKLIST_2 : RDB_TYPE_LIST;
+        return rdb_list_type(version);
     case OBJECT_SET:
         return set_type(o, version);
     case OBJECT_ZSET:

@@ -25,6 +25,7 @@ struct rdb_target {
 
 /* The form in which the value is put: an enum rdb_type. */
 uint8_t rdb_value_type(const struct object *o, int version);
+uint8_t rdb_list_type(int version);
 /* Whether nothing would be left of it: a hash of which all fields are due, and left out. */
 bool rdb_value_is_empty(const struct rdb_target *target, const struct object *o);
 /* Puts what stands behind the type and the key. All of the value is in RAM. */

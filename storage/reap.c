@@ -10,6 +10,7 @@
 #include "storage/loader.h"
 #include "storage/meta.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -44,6 +45,7 @@ struct reap {
     struct reap_range ranges[ENTRIES_PER_JOB]; /* what finds no place waits for a compaction */
     uint32_t range_count;
     struct reap_stats work;
+    atomic_uint holds; /* reap_hold_files; both threads */
     /* the main thread's */
     struct reap_stats stats;
 };
@@ -168,14 +170,16 @@ static enum status note_large_objects(struct reap *reap, struct cold_batch *batc
 
 /* Once the job's batch is on stable storage, files that hold nothing but a dropped range go as a
  * whole. Not before: without the range's deletion, what they had deleted in older files would come
- * to light again. Those that have other keys, too, are merged with the deletion. */
+ * to light again. Those that have other keys, too, are merged with the deletion; so are all while
+ * somebody holds them. */
 static void drop_files(struct reap *reap)
 {
+    bool held = atomic_load(&reap->holds) != 0;
     for (uint32_t i = 0; i < reap->range_count; i++) {
         const struct reap_range *range = &reap->ranges[i];
         struct bytes lower = bytes_make(range->lower, range->prefix_len);
         struct bytes upper = bytes_make(range->upper, range->prefix_len);
-        if (cold_drop_files(reap->cold, range->family, lower, upper, NULL) != ST_OK ||
+        if ((!held && cold_drop_files(reap->cold, range->family, lower, upper, NULL) != ST_OK) ||
             cold_settle_range(reap->cold, range->family, lower, upper, NULL) != ST_OK)
             reap->work.errors++;
     }
@@ -305,6 +309,16 @@ bool reap_busy(const struct reap *reap)
 void reap_stop(struct reap *reap)
 {
     reap->stopped = true;
+}
+
+void reap_hold_files(struct reap *reap)
+{
+    (void)atomic_fetch_add(&reap->holds, 1);
+}
+
+void reap_release_files(struct reap *reap)
+{
+    CHECK(atomic_fetch_sub(&reap->holds, 1) != 0);
 }
 
 void reap_read_stats(const struct reap *reap, struct reap_stats *out)

@@ -20,6 +20,10 @@ void reap_destroy(struct reap *reap);
 void reap_tick(struct reap *reap, uint32_t epoch, int64_t mono_ms);
 bool reap_busy(const struct reap *reap);
 void reap_stop(struct reap *reap);
+/* While somebody holds them, no file of dropped ranges is removed as a whole: snapshots would lose
+ * what they still have to read there. To be held before the snapshot is made. */
+void reap_hold_files(struct reap *reap);
+void reap_release_files(struct reap *reap);
 
 struct reap_stats {
     uint64_t databases, objects; /* dropped */

@@ -5,6 +5,7 @@
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/meta.h"
+#include "storage/rdb_save.h"
 #include "storage/tier.h"
 
 #include <stdio.h>
@@ -22,7 +23,7 @@ struct store {
     struct meta_identity identity;
     struct completions *load_completions; /* of loads: may resume requests */
     struct completions *cut_completions;  /* of flusher and resolver: never run commands */
-    struct executor *loaders, *resolvers, *flusher, *reclaimers, *scanners;
+    struct executor *loaders, *resolvers, *flusher, *reclaimers, *scanners, *snapshots;
     struct cold *cold;
     struct journal *journal;
     struct journal_reader *replay;
@@ -33,6 +34,7 @@ struct store {
     struct expire *expire;
     struct scans *scans;
     struct reap *reap;
+    struct rdb_save *rdb_save;
     uint32_t memory_pressure; /* as of the last tick, 0..1000 */
     bool cuts_held;           /* store_hold_cuts */
     bool measures_ticks;
@@ -230,6 +232,13 @@ static void start_parts(struct store *store, uint64_t cut_offset)
         .ks = store->ks, .cold = store->cold, .executor = store->scanners};
     store->scans = scans_create(&scans);
     store->reap = reap_create(store->cold, store->flusher);
+    struct rdb_save_parts save = {.env = options->env,
+                                  .cold = store->cold,
+                                  .cut = store->cut,
+                                  .reap = store->reap,
+                                  .executor = store->snapshots,
+                                  .hash_seed = store->identity.hash_seed};
+    store->rdb_save = rdb_save_create(&save);
 }
 
 static void configure_keyspace(struct store *store)
@@ -259,12 +268,14 @@ static void free_store(struct store *store)
     executor_destroy(store->resolvers);
     executor_destroy(store->flusher);
     executor_destroy(store->scanners);
+    executor_destroy(store->snapshots);
     while (completions_drain(store->load_completions) + completions_drain(store->cut_completions))
         ;
-    reap_destroy(store->reap);
     expire_destroy(store->expire);
     evict_destroy(store->evict);
     cut_destroy(store->cut);
+    rdb_save_destroy(store->rdb_save);
+    reap_destroy(store->reap);
     scans_destroy(store->scans);
     loader_destroy(store->loader);
     if (store->ks != NULL)
@@ -300,6 +311,7 @@ enum status store_open(const struct store_options *options, struct store **out, 
         goto out;
     store->loaders = executor_create("loader", options->loader_threads, store->load_completions);
     store->scanners = executor_create("scanner", 1, store->load_completions);
+    store->snapshots = executor_create("snapshot", 1, store->load_completions);
     store->resolvers = executor_create("resolver", RESOLVER_THREADS, store->cut_completions);
     store->flusher = executor_create("flusher", 1, store->cut_completions);
     store->reclaimers = executor_create("reclaim", 1, store->load_completions);
@@ -322,7 +334,7 @@ static void settle(struct store *store)
         loader_submit(store->loader);
         store_drain(store);
         if (!expire_busy(store->expire) && !reap_busy(store->reap) && !cut_writing(store->cut) &&
-            loader_idle(store->loader))
+            !rdb_save_writing(store->rdb_save) && loader_idle(store->loader))
             return;
         (void)nanosleep(&pause, NULL);
     }
@@ -335,6 +347,7 @@ enum status store_close(struct store *store, bool clean, struct err *err)
     enum status st = ST_OK;
     expire_set_active(store->expire, false);
     reap_stop(store->reap);
+    rdb_save_stop(store->rdb_save);
     settle(store);
     if (clean && store->replay == NULL)
         st = cut_run(store->cut, true, err);
@@ -544,6 +557,11 @@ struct scans *store_scans(struct store *store)
 struct reap *store_reap(struct store *store)
 {
     return store->reap;
+}
+
+struct rdb_save *store_rdb_save(struct store *store)
+{
+    return store->rdb_save;
 }
 
 const char *store_replication_id(const struct store *store)

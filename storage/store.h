@@ -16,6 +16,7 @@
 
 struct cold;
 struct env;
+struct rdb_save;
 struct store;
 
 struct store_options {
@@ -106,6 +107,7 @@ struct evict *store_evict(struct store *store);
 struct expire *store_expire(struct store *store);
 struct scans *store_scans(struct store *store);
 struct reap *store_reap(struct store *store);
+struct rdb_save *store_rdb_save(struct store *store);
 const char *store_replication_id(const struct store *store);
 void store_set_replication_id(struct store *store, const char id[40]);
 

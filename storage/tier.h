@@ -107,6 +107,8 @@ struct db *ks_db_by_id_or_parked(struct keyspace *ks, uint32_t id);
 /* ---- Lists of objects. */
 void object_list_push(struct object_list *list, struct object *o);
 void object_list_remove(struct object_list *list, struct object *o);
+/* Empties a list, and keeps its memory for the next use unless that is much. */
+void object_list_empty(struct object_list *list);
 
 /* ---- For the loader: puts a record that was read into the table, as a clean object. The key must
  * not be in the table. `value` is the record's value. ST_CORRUPT names what is wrong. */

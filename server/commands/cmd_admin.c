@@ -1,10 +1,12 @@
-/* The server itself: INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN. Source: Redis 7.2. */
+/* The server itself: INFO, TIME, LOLWUT, SHUTDOWN. Source: Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
+#include "server/config.h"
 #include "server/conn.h"
 #include "server/exec.h"
 #include "server/info.h"
+#include "server/saves.h"
 #include "server/server.h"
 #include "server/services.h"
 #include "server/version.h"
@@ -28,17 +30,6 @@ static void cmd_time(struct call *c)
     reply_array(c->reply, 2);
     reply_bulk_integer(c->reply, now.tv_sec);
     reply_bulk_integer(c->reply, now.tv_nsec / 1000);
-}
-
-/* Everything is saved all the time; the last cut is the nearest to a save. */
-static void cmd_lastsave(struct call *c)
-{
-    struct cut_stats cut;
-    struct server_facts facts;
-    cut_read_stats(store_cut(c->services->store), &cut);
-    server_read_facts(c->services->server, &facts);
-    int64_t ms = cut.last_applied_ms != 0 ? cut.last_applied_ms : facts.started_at_ms;
-    reply_integer(c->reply, ms / 1000);
 }
 
 /* ---- LOLWUT: basalt columns seen from above, as many as asked for. */
@@ -124,6 +115,28 @@ static bool parse_shutdown(struct call *c, struct shutdown_options *out)
     return !(out->save && out->how.no_save) && !(out->abort && c->argc > 2);
 }
 
+/* With SAVE, or with save points, an RDB file is written before, as in Redis; the others are served
+ * meanwhile. False: not yet, or it failed and that was replied. */
+static bool save_before(struct call *c, const struct shutdown_options *options)
+{
+    struct saves *saves = c->services->saves;
+    if (options->how.no_save || (!options->save && c->services->config->save.count == 0) ||
+        exec_loading(c->exec))
+        return true;
+    uint64_t *number = call_ticket(c);
+    if (*number == 0)
+        *number = saves_start(saves);
+    /* One that runs already may have begun before the last write. */
+    if (*number == 0 || saves_last_ended(saves) < *number) {
+        call_wait_tick(c);
+        return false;
+    }
+    if (saves_last_was_good(saves) || options->how.force)
+        return true;
+    reply_error(c->reply, "ERR Errors trying to SHUTDOWN. Check logs.");
+    return false;
+}
+
 /* The last cut is tried here, where a failure can still be told; the client gets no other reply
  * than its connection's end. */
 static void cmd_shutdown(struct call *c)
@@ -144,6 +157,8 @@ static void cmd_shutdown(struct call *c)
         reply_error(c->reply, exec_busy(c->exec));
         return;
     }
+    if (!save_before(c, &options))
+        return;
     struct err err;
     bool cut = !options.how.no_save && !exec_loading(c->exec);
     if (cut && store_cut_now(c->services->store, true, &err) != ST_OK && !options.how.force) {
@@ -170,16 +185,6 @@ const struct command cmd_admin_table[] = {
          TEXTS("nondeterministic_output", "request_policy:all_shards", "response_policy:special"),
      .history = TEXTS("7.0.0", "Added support for taking multiple section arguments."),
      .args = ARGS(ARG("section", STRING, .flags = ARG_OPTIONAL | ARG_MULTIPLE))},
-    {.name = "lastsave",
-     .handler = cmd_lastsave,
-     .arity = 1,
-     .flags = CMD_LOADING | CMD_STALE | CMD_FAST,
-     .acl = ACL_ADMIN | ACL_DANGEROUS,
-     .group = "server",
-     .since = "1.0.0",
-     .complexity = "O(1)",
-     .summary = "Returns the Unix timestamp of the last successful save to disk.",
-     .tips = TEXTS("nondeterministic_output")},
     {.name = "lolwut",
      .handler = cmd_lolwut,
      .arity = -1,

@@ -7,7 +7,7 @@
 
 /* clang-format off */
 extern const struct command cmd_acl_table[]; /* ACL */
-extern const struct command cmd_admin_table[]; /* INFO, LASTSAVE, TIME, LOLWUT, SHUTDOWN */
+extern const struct command cmd_admin_table[]; /* INFO, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_client_table[]; /* CLIENT */
@@ -44,6 +44,7 @@ extern const struct command cmd_pubsub_table[]; /* SUBSCRIBE, PUBLISH and the li
 extern const struct command cmd_range_table[]; /* parts of strings */
 extern const struct command cmd_restore_table[]; /* RESTORE, RESTORE-ASKING */
 extern const struct command cmd_repl_table[]; /* ROLE, REPLICAOF, FAILOVER */
+extern const struct command cmd_save_table[]; /* BGSAVE, SAVE, LASTSAVE, BGREWRITEAOF */
 extern const struct command cmd_scan_table[]; /* SCAN, KEYS, RANDOMKEY */
 extern const struct command cmd_slowlog_table[]; /* SLOWLOG */
 extern const struct command cmd_sort_table[]; /* SORT, SORT_RO */

@@ -247,8 +247,7 @@ static void typed_fields_follow_the_text(void **state)
     assert_int_equal(c->bind.count, 2);
     assert_string_equal(c->bind.addresses[0], "*");
     assert_string_equal(c->bind.addresses[1], "-::*");
-    assert_int_equal(c->save.count, 3);
-    assert_int_equal(c->save.points[2].changes, 10000);
+    assert_int_equal(c->save.count, 0);
     assert_int_equal(c->client_output_buffer_limit[CONFIG_CLIENT_PUBSUB].soft_bytes, 8 << 20);
     assert_int_equal(c->latency_tracking_info_percentiles.count, 3);
     assert_null(c->replicaof.host);
@@ -378,7 +377,7 @@ static void one_bad_pair_changes_nothing(void **state)
                          ST_INVALID);
         assert_string_equal(f->err.message, cases[i].message);
         assert_shown(f, "maxmemory", "0");
-        assert_shown(f, "save", "3600 1 300 100 60 10000");
+        assert_shown(f, "save", "");
         assert_shown(f, "requirepass", "");
     }
 }
@@ -494,7 +493,7 @@ static void a_hook_that_refuses_rolls_everything_back(void **state)
                         "CONFIG SET failed (possibly related to argument 'port') - Unable to "
                         "listen on this port. Check server logs.");
     assert_shown(f, "maxmemory", "0");
-    assert_shown(f, "save", "3600 1 300 100 60 10000");
+    assert_shown(f, "save", "");
     assert_shown(f, "hash-max-listpack-entries", "512");
     assert_shown(f, "port", "6379");
     assert_shown(f, "timeout", "0");

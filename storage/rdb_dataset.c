@@ -1,0 +1,145 @@
+#include "storage/rdb_dataset.h"
+
+#include "storage/cold.h"
+#include "storage/loader.h"
+#include "storage/meta.h"
+#include "storage/rdb_record.h"
+
+#define VERSION_FUNCTIONS 10
+#define LOOK_EACH_KEYS    256 /* at what would end it early */
+#define READAHEAD_BYTES   ((size_t)2 << 20)
+
+struct pass {
+    const struct rdb_dataset *dataset;
+    struct rdb_source source;
+    struct rdb_target target;
+    uint64_t keys;
+};
+
+static void put_aux(const struct rdb_dataset *dataset, struct rdb_writer *writer)
+{
+    rdb_writer_put_aux(writer, "redis-ver", bytes_text(dataset->redis_version));
+    rdb_writer_put_aux_i64(writer, "redis-bits", 64);
+    rdb_writer_put_aux_i64(writer, "ctime", dataset->now_ms / 1000);
+    rdb_writer_put_aux_i64(writer, "used-mem", (int64_t)dataset->used_memory);
+    rdb_writer_put_aux_i64(writer, "aof-base", 0);
+}
+
+static enum status put_library(void *arg, struct bytes name, struct bytes code, struct err *err)
+{
+    (void)name;
+    (void)err;
+    rdb_writer_put_function(arg, code);
+    return ST_OK;
+}
+
+/* Once in a while: what ends the pass. RocksDB after a failed write wants to be opened again, which
+ * it cannot while somebody reads it. */
+static enum status look_around(const struct pass *pass, struct err *err)
+{
+    struct rdb_progress *progress = pass->dataset->progress;
+    atomic_store(&progress->keys, pass->keys);
+    if (atomic_load(&progress->stop))
+        return err_set(err, ST_AGAIN, "it was stopped");
+    if (cold_failed(pass->dataset->cold, err))
+        return ST_IO;
+    return ST_OK;
+}
+
+static enum status put_record(struct pass *pass, enum object_type type, struct cold_iter *iter,
+                              struct err *err)
+{
+    struct rdb_record record = {.type = type};
+    uint32_t db_id;
+    uint64_t position;
+    bool put;
+    enum status st = ST_CORRUPT;
+    if (record_key_decode(cold_iter_key(iter), &db_id, &position, &record.key))
+        st = record_header_decode(cold_iter_value(iter), &record.header, &record.payload);
+    if (st != ST_OK)
+        return err_set(err, st, "a record of type %s is damaged", object_type_name(type));
+    if (type == OBJECT_HASH && pass->target.version < RDB_VERSION_FIELD_DEADLINES &&
+        (record.header.encoding == RECORD_HASH_LISTPACK_EX ||
+         record.header.encoding == RECORD_HASH_TABLE_EX))
+        (void)atomic_fetch_add(&pass->dataset->progress->undated, 1);
+    return rdb_record_put(&pass->source, &pass->target, &record, &put, err);
+}
+
+static enum status put_family(struct pass *pass, uint32_t db_id, enum object_type type,
+                              struct err *err)
+{
+    uint8_t lower[RECORD_DB_ID_BYTES];
+    uint8_t upper[RECORD_DB_ID_BYTES];
+    record_db_prefix_encode(db_id, lower);
+    record_db_prefix_encode(db_id + 1, upper);
+    struct cold_iter_options options = {.lower = bytes_make(lower, sizeof(lower)),
+                                        .upper = bytes_make(upper, sizeof(upper)),
+                                        .snapshot = pass->dataset->snapshot,
+                                        .readahead_bytes = READAHEAD_BYTES};
+    struct cold_iter *iter = cold_iter_create(pass->dataset->cold, loader_family(type), &options);
+    enum status st = ST_OK;
+    for (cold_iter_seek_first(iter); st == ST_OK && cold_iter_valid(iter); cold_iter_next(iter)) {
+        st = put_record(pass, type, iter, err);
+        pass->keys++;
+        if (st == ST_OK && pass->keys % LOOK_EACH_KEYS == 0)
+            st = look_around(pass, err);
+        if (rdb_writer_failed(pass->target.writer))
+            break;
+    }
+    if (st == ST_OK)
+        st = cold_iter_status(iter, err);
+    cold_iter_destroy(iter);
+    return st;
+}
+
+static uint64_t count_keys(const struct meta_db *db)
+{
+    uint64_t count = 0;
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+        count += db->keys[type];
+    return count;
+}
+
+static enum status put_db(struct pass *pass, uint32_t number, const struct meta_db *db,
+                          struct err *err)
+{
+    uint64_t count = count_keys(db);
+    enum status st = ST_OK;
+    if (count == 0)
+        return ST_OK;
+    rdb_writer_put_select_db(pass->target.writer, number);
+    rdb_writer_put_resize_db(pass->target.writer, count, db->expires);
+    for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT && st == ST_OK; type++)
+        if (db->keys[type] != 0)
+            st = put_family(pass, db->id, type, err);
+    return st;
+}
+
+enum status rdb_dataset_put(const struct rdb_dataset *dataset, struct rdb_writer *writer,
+                            struct err *err)
+{
+    struct meta_state state = {0};
+    struct pass pass = {
+        .dataset = dataset,
+        .source = {.cold = dataset->cold,
+                   .snapshot = dataset->snapshot,
+                   .rules = {.hash_seed = dataset->hash_seed}},
+        .target = {.writer = writer, .version = dataset->version, .now_ms = dataset->now_ms}};
+    enum status st = meta_read_state_at(dataset->cold, dataset->snapshot, &state, err);
+    if (st == ST_NOT_FOUND) /* nothing was ever written */
+        st = ST_OK;
+    if (st != ST_OK)
+        return st;
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < state.db_count; i++)
+        total += count_keys(&state.dbs[i]);
+    atomic_store(&dataset->progress->total, total);
+    put_aux(dataset, writer);
+    if (dataset->version >= VERSION_FUNCTIONS)
+        st = meta_read_libraries_at(dataset->cold, dataset->snapshot, put_library, writer, err);
+    for (uint32_t i = 0; i < state.db_count && st == ST_OK && !rdb_writer_failed(writer); i++)
+        st = put_db(&pass, i, &state.dbs[i], err);
+    atomic_store(&dataset->progress->keys, pass.keys);
+    meta_state_deinit(&state);
+    return st;
+}
