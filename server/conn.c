@@ -23,6 +23,7 @@
 #include "server/stats.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -161,7 +162,7 @@ void conn_on_events(struct conn *conn, bool writable, bool readable, bool discon
         conn->state &= ~(uint32_t)CONN_WRITE_WAITS;
         conn_list_add(&conn->conns->flush, &conn->flush);
     }
-    if (readable) {
+    if (readable || (writable && conn->tls != NULL && tls_wants_write(conn->tls))) {
         conn_read(conn);
     } else if (disconnected) {
         if (conn_is_blocked(conn))
@@ -198,6 +199,12 @@ void conn_watch(struct conn *conn)
         events |= UV_DISCONNECT;
     if ((conn->state & CONN_WRITE_WAITS) != 0)
         events |= UV_WRITABLE;
+    if (conn->tls != NULL && (events & UV_READABLE) != 0) {
+        if (tls_wants_write(conn->tls))
+            events |= UV_WRITABLE;
+        if (tls_has_unread(conn->tls))
+            conn_list_add(&conn->conns->unread, &conn->unread);
+    }
     if (events == conn->watched)
         return;
     conn->watched = events;
@@ -217,7 +224,9 @@ static void refuse(struct conns *conns, int fd, const char *error, size_t len)
     conns->stats->connections_rejected++;
 }
 
-static struct conn *create(struct conns *conns, int fd, const struct sockaddr *peer)
+/* Takes the stream; NULL: plain bytes. */
+static struct conn *create(struct conns *conns, int fd, const struct sockaddr *peer,
+                           struct tls_stream *tls)
 {
     struct conn *conn = mem_calloc(1, sizeof(*conn));
     if (uv_poll_init(loop_uv(conns->loop), &conn->watcher, fd) != 0) {
@@ -227,6 +236,7 @@ static struct conn *create(struct conns *conns, int fd, const struct sockaddr *p
     conn->watcher.data = conn;
     conn->conns = conns;
     conn->fd = fd;
+    conn->tls = tls;
     conn->last_io_at_ms = loop_now_ms(conns->loop);
     output_init(&conn->output, &conns->output_pool);
     session_init(&conn->session, &conn->output, conns->next_id++, conn->last_io_at_ms);
@@ -239,21 +249,23 @@ static struct conn *create(struct conns *conns, int fd, const struct sockaddr *p
     return conn;
 }
 
-void conns_adopt(struct conns *conns, int fd, const struct sockaddr *peer)
+/* Why nobody is let in from there now; NULL: one may come. */
+static const char *refusal(const struct conns *conns, const struct sockaddr *peer)
 {
-    const struct config *config = conns->config;
-    if (conns->count >= config->maxclients) {
-        refuse(conns, fd, max_clients_error, sizeof(max_clients_error) - 1);
-        return;
-    }
-    if (config->protected_mode && acl_default_user(conns->acl)->no_password &&
-        !conn_address_is_local(peer)) {
-        refuse(conns, fd, protected_mode_error, sizeof(protected_mode_error) - 1);
-        return;
-    }
-    struct conn *conn = create(conns, fd, peer);
+    if (conns->count >= conns->config->maxclients)
+        return max_clients_error;
+    if (conns->config->protected_mode && acl_default_user(conns->acl)->no_password &&
+        !conn_address_is_local(peer))
+        return protected_mode_error;
+    return NULL;
+}
+
+static void let_in(struct conns *conns, int fd, const struct sockaddr *peer, struct tls_stream *tls)
+{
+    struct conn *conn = create(conns, fd, peer, tls);
     if (conn == NULL) {
         log_write(LOG_WARNING, "Error registering fd event for the new client connection");
+        tls_stream_destroy(tls);
         (void)close(fd);
         return;
     }
@@ -263,6 +275,30 @@ void conns_adopt(struct conns *conns, int fd, const struct sockaddr *peer)
     conns->stats->connections_received++;
     conn_watch(conn);
     conn_count_memory(conn);
+}
+
+void conns_adopt(struct conns *conns, int fd, const struct sockaddr *peer)
+{
+    const char *error = refusal(conns, peer);
+    if (error != NULL)
+        refuse(conns, fd, error, strlen(error));
+    else
+        let_in(conns, fd, peer, NULL);
+}
+
+void conns_adopt_tls(struct conns *conns, int fd, const struct sockaddr *peer, struct tls *tls)
+{
+    if (refusal(conns, peer) != NULL) {
+        refuse(conns, fd, "", 0);
+        return;
+    }
+    struct tls_stream *stream = tls_accept(tls, fd);
+    if (stream != NULL) {
+        let_in(conns, fd, peer, stream);
+        return;
+    }
+    log_write(LOG_WARNING, "Error accepting a client connection: no TLS stream for it");
+    (void)close(fd);
 }
 
 /* ---- Closing. */
@@ -313,6 +349,7 @@ void conn_close_now(struct conn *conn)
     conn_link_remove(&conn->gated);
     conn_note_back(conn);
     conn_link_remove(&conn->closing);
+    conn_link_remove(&conn->unread);
     conn_link_remove(&conn->all);
     conn_uncount_memory(conn);
     by_id_remove(conns, conn);
@@ -324,6 +361,7 @@ void conn_close_now(struct conn *conn)
     mem_free(conn->query);
     mem_free(conn->peer_address);
     mem_free(conn->local_address);
+    tls_stream_destroy(conn->tls);
     uv_close((uv_handle_t *)&conn->watcher, free_conn);
     (void)close(conn->fd);
 }
@@ -334,6 +372,7 @@ void conn_close_now(struct conn *conn)
 void conns_run_ready(struct conns *conns)
 {
     struct conn_link list;
+    conns_read_unread(conns);
     conn_list_take(&list, &conns->ready);
     while (!conn_list_is_empty(&list)) {
         struct conn *conn = CONN_OF(list.next, ready);
@@ -385,7 +424,8 @@ static void on_tick_end(void *arg)
     bool more = exec_tick_end(conns->exec);
     conns_send(conns);
     close_all_closing(conns);
-    if (more || !conn_list_is_empty(&conns->ready) || !conn_list_is_empty(&conns->flush))
+    if (more || !conn_list_is_empty(&conns->ready) || !conn_list_is_empty(&conns->flush) ||
+        !conn_list_is_empty(&conns->unread))
         loop_again(conns->loop);
     if (conns->tick_started_us != 0) {
         conns->stats->ticks++;
@@ -416,6 +456,7 @@ struct conns *conns_create(struct services *services)
     conn_list_init(&conns->ready);
     conn_list_init(&conns->gated);
     conn_list_init(&conns->closing);
+    conn_list_init(&conns->unread);
     conn_list_init(&conns->all);
     conns->cron_next = &conns->all;
     conns_pause_init(conns);

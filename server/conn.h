@@ -24,6 +24,7 @@ struct conn;
 struct conns;
 struct services;
 struct sockaddr;
+struct tls;
 
 #define CONN_REQUESTS_PER_TICK_MAX 1024
 
@@ -37,6 +38,8 @@ void conns_destroy(struct conns *conns);
 /* Takes an accepted socket (non-blocking, close-on-exec) and serves it, or refuses it with Redis's
  * words: maxclients, protected mode. `peer` is what accept() told. */
 void conns_adopt(struct conns *conns, int fd, const struct sockaddr *peer);
+/* The same for a socket that speaks TLS. Whom it refuses, it tells nothing. */
+void conns_adopt_tls(struct conns *conns, int fd, const struct sockaddr *peer, struct tls *tls);
 /* Call `hz` times a second: timeouts, limits, memory that is given back. Visits every connection
  * about once a second. */
 void conns_cron(struct conns *conns);

@@ -9,7 +9,9 @@
 #include "server/loop.h"
 #include "server/stats.h"
 
-#define VISITS_MIN 5
+/* From accept() to the end of a TLS handshake. */
+#define HANDSHAKE_MS_MAX 10000
+#define VISITS_MIN       5
 /* Unused query buffer memory that an idle connection may keep, and when it is idle. */
 #define IDLE_SPARE_BYTES_MAX 4096
 #define IDLE_AFTER_MS        2000
@@ -145,9 +147,23 @@ static void check_timeout(struct conn *conn)
     }
 }
 
+/* Whoever does not even finish the handshake must not keep a connection. */
+static void check_handshake(struct conn *conn)
+{
+    int64_t age_ms = loop_now_ms(conn->conns->loop) - conn->session.created_at_ms;
+    if (conn->tls == NULL || age_ms < HANDSHAKE_MS_MAX || tls_is_established(conn->tls))
+        return;
+    log_write(
+        LOG_WARNING,
+        "Error accepting a client connection: no TLS handshake within %d s (addr=%s laddr=%s)",
+        HANDSHAKE_MS_MAX / 1000, conn_peer_address(conn), conn_local_address(conn));
+    conn_close_later(conn);
+}
+
 static void visit(struct conn *conn)
 {
     struct conns *conns = conn->conns;
+    check_handshake(conn);
     check_timeout(conn);
     shrink(conn);
     if (output_bytes(&conn->output) != 0)

@@ -5,6 +5,7 @@
 #include "codec/resp_parse.h"
 #include "server/conn.h"
 #include "server/output.h"
+#include "server/tls.h"
 
 #include <uv.h>
 
@@ -102,8 +103,9 @@ struct conn {
     uv_poll_t watcher;
     struct conns *conns;
     int fd;
-    int watched;    /* UV_READABLE… that libuv watches for, 0: none */
-    uint32_t state; /* CONN_* */
+    struct tls_stream *tls; /* owned; NULL: plain bytes */
+    int watched;            /* UV_READABLE… that libuv watches for, 0: none */
+    uint32_t state;         /* CONN_* */
 
     /* Input */
     uint8_t *query; /* owned; NULL: nothing unread */
@@ -127,6 +129,7 @@ struct conn {
     struct conn_link gated;   /* in conns->gated: sealed_bytes > 0 */
     struct conn_link closing; /* in conns->closing */
     struct conn_link held;    /* in conns->held */
+    struct conn_link unread;  /* in conns->unread: its TLS stream has bytes that no poll tells of */
     struct conn_link all;     /* in conns->all */
 
     struct session session;
@@ -158,6 +161,7 @@ struct conns {
     struct conn_link gated;
     struct conn_link closing;
     struct conn_link held;
+    struct conn_link unread;
     struct conn_link all;
     size_t count;
     size_t blocked;
@@ -205,6 +209,8 @@ void conn_close_now(struct conn *conn);
 
 /* conn_read.c */
 void conn_read(struct conn *conn);
+/* Reads what TLS streams hold. */
+void conns_read_unread(struct conns *conns);
 /* Runs unread requests of a connection that may run. */
 void conn_run_unread(struct conn *conn);
 void conn_on_resumed(void *conns, struct session *session);

@@ -305,11 +305,24 @@ static void on_end_of_input(struct conn *conn)
     conn_list_add(&conn->conns->flush, &conn->flush);
 }
 
+static void on_read_error(struct conn *conn, int os_error)
+{
+    if (conn->tls == NULL)
+        log_write(LOG_VERBOSE, "Reading from client: %s", strerror(os_error));
+    else if (tls_is_established(conn->tls))
+        log_write(LOG_VERBOSE, "Reading from client: %s", tls_error(conn->tls));
+    else
+        log_write(LOG_WARNING, "Error accepting a client connection: %s (addr=%s laddr=%s)",
+                  tls_error(conn->tls), conn_peer_address(conn), conn_local_address(conn));
+    conn_close_later(conn);
+}
+
 /* Returns how many bytes were read, 0 for none (and then all is done that must be). */
 static size_t read_socket(struct conn *conn, uint8_t *place, size_t room)
 {
     struct conns *conns = conn->conns;
-    ssize_t count = recv(conn->fd, place, room, 0);
+    ssize_t count =
+        conn->tls == NULL ? recv(conn->fd, place, room, 0) : tls_read(conn->tls, place, room);
     conns->stats->reads++;
     if (count > 0) {
         conns->stats->input_bytes += (uint64_t)count;
@@ -324,8 +337,7 @@ static size_t read_socket(struct conn *conn, uint8_t *place, size_t room)
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return 0;
-    log_write(LOG_VERBOSE, "Reading from client: %s", strerror(errno));
-    conn_close_later(conn);
+    on_read_error(conn, errno);
     return 0;
 }
 
@@ -456,7 +468,7 @@ static void read_ahead(struct conn *conn)
     conn->query_end += read_socket(conn, conn->query + conn->query_end, room);
 }
 
-void conn_read(struct conn *conn)
+static void read_once(struct conn *conn)
 {
     if (conn_link_is_used(&conn->ready))
         return; /* has enough to do already; its turn comes at the tick's end */
@@ -473,6 +485,29 @@ void conn_read(struct conn *conn)
         read_into_shared(conn);
     else
         read_into_query(conn);
+}
+
+void conn_read(struct conn *conn)
+{
+    read_once(conn);
+    if (conn->tls != NULL && (conn->state & CONN_CLOSING) == 0)
+        conn_watch(conn); /* which asks the stream what it waits for */
+}
+
+void conns_read_unread(struct conns *conns)
+{
+    struct conn_link list;
+    if (conn_list_is_empty(&conns->unread))
+        return;
+    conn_list_take(&list, &conns->unread);
+    while (!conn_list_is_empty(&list)) {
+        struct conn *conn = CONN_OF(list.next, unread);
+        conn_link_remove(&conn->unread);
+        if ((conn->state & CONN_RUNNING) != 0)
+            conn_list_add(&conns->unread, &conn->unread);
+        else if ((conn->state & (CONN_CLOSING | CONN_READ_PAUSED | CONN_EOF)) == 0)
+            conn_read(conn);
+    }
 }
 
 void conn_run_unread(struct conn *conn)

@@ -133,8 +133,11 @@ static int gather(const struct conn *conn, struct iovec *iov, size_t *len_out)
     return (int)used;
 }
 
-static ssize_t send_ranges(int fd, struct iovec *iov, int count)
+static ssize_t send_ranges(const struct conn *conn, struct iovec *iov, int count)
 {
+    int fd = conn->fd;
+    if (conn->tls != NULL)
+        return tls_write(conn->tls, iov, count);
     if (count == 1)
         return send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
@@ -148,7 +151,7 @@ static void send_some(struct conn *conn)
     struct iovec iov[WRITE_RANGES_MAX];
     size_t len;
     int count = gather(conn, iov, &len);
-    ssize_t sent = send_ranges(conn->fd, iov, count);
+    ssize_t sent = send_ranges(conn, iov, count);
     conns->stats->writes++;
     if (sent < 0) {
         if (errno == EINTR) {
@@ -157,7 +160,8 @@ static void send_some(struct conn *conn)
             conn->state |= CONN_WRITE_WAITS;
             return;
         } else {
-            log_write(LOG_VERBOSE, "Error writing to client: %s", strerror(errno));
+            log_write(LOG_VERBOSE, "Error writing to client: %s",
+                      conn->tls != NULL ? tls_error(conn->tls) : strerror(errno));
             conn_close_later(conn);
             return;
         }

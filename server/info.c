@@ -104,7 +104,13 @@ static void write_listeners(const struct config *config, struct buf *out)
         buf_append_format(out, ",port=%d\r\n", config->port);
     }
     if (config->unixsocket[0] != 0)
-        buf_append_format(out, "listener%d:name=unix,bind=%s\r\n", count, config->unixsocket);
+        buf_append_format(out, "listener%d:name=unix,bind=%s\r\n", count++, config->unixsocket);
+    if (config->tls_port != 0) {
+        buf_append_format(out, "listener%d:name=tls", count);
+        for (size_t i = 0; i < config->bind.count; i++)
+            buf_append_format(out, ",bind=%s", config->bind.addresses[i]);
+        buf_append_format(out, ",port=%d\r\n", config->tls_port);
+    }
 }
 
 static void write_server(const struct services *services, struct buf *out)

@@ -10,6 +10,7 @@
 #include "server/log.h"
 #include "server/loop.h"
 #include "server/services.h"
+#include "server/tls.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -32,13 +33,15 @@ struct listener {
     uv_poll_t watcher;
     struct listeners *owner;
     int fd;
+    bool tls;
 };
 
 struct listeners {
     struct config *config;
     struct loop *loop;
     struct conns *conns;
-    struct listener *tcp[CONFIG_BIND_COUNT_MAX]; /* owned, each */
+    struct tls *tls;
+    struct listener *tcp[2 * CONFIG_BIND_COUNT_MAX]; /* owned, each; those of TLS come last */
     size_t tcp_count;
     struct listener *unix_socket; /* owned; NULL: none */
     char *unix_path;              /* owned: of unix_socket */
@@ -173,6 +176,15 @@ static void pause_accepting(struct listeners *listeners)
     loop_timer_start(listeners->resume, ACCEPT_PAUSE_MS, 0);
 }
 
+static void adopt(const struct listener *listener, int fd, const struct sockaddr *peer)
+{
+    struct listeners *owner = listener->owner;
+    if (listener->tls)
+        conns_adopt_tls(owner->conns, fd, peer, owner->tls);
+    else
+        conns_adopt(owner->conns, fd, peer);
+}
+
 static void accept_some(struct listener *listener)
 {
     for (int i = 0; i < ACCEPTS_PER_TICK_MAX; i++) {
@@ -181,7 +193,7 @@ static void accept_some(struct listener *listener)
         int fd =
             accept4(listener->fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            conns_adopt(listener->owner->conns, fd, (const struct sockaddr *)&peer);
+            adopt(listener, fd, (const struct sockaddr *)&peer);
             continue;
         }
         if (errno == EINTR || errno == ECONNABORTED)
@@ -274,30 +286,45 @@ int listener_open_tcp(const struct config *config, const char *text, int port, b
     return fd;
 }
 
-static enum status open_all_tcp(struct listeners *listeners, struct err *err)
+static enum status open_port(struct listeners *listeners, int port, bool tls, struct err *err)
 {
     const struct config *config = listeners->config;
-    if (config->port == 0)
-        return ST_OK;
+    const char *name = tls ? "TLS" : "TCP";
     for (size_t i = 0; i < config->bind.count; i++) {
         const char *text = config->bind.addresses[i];
         char reason[200];
         bool optional;
-        int fd = listener_open_tcp(config, text, config->port, &optional, reason, sizeof(reason));
+        int fd = listener_open_tcp(config, text, port, &optional, reason, sizeof(reason));
         if (fd >= 0) {
-            listeners->tcp[listeners->tcp_count++] = start(listeners, fd);
+            struct listener *listener = start(listeners, fd);
+            listener->tls = tls;
+            listeners->tcp[listeners->tcp_count++] = listener;
             continue;
         }
         int os_error = errno;
-        log_write(LOG_WARNING, "Warning: Could not create server TCP listening socket %s:%d: %s",
-                  text[0] == '-' ? text + 1 : text, config->port, reason);
+        log_write(LOG_WARNING, "Warning: Could not create server %s listening socket %s:%d: %s",
+                  name, text[0] == '-' ? text + 1 : text, port, reason);
         if (optional)
             continue;
-        close_tcp(listeners);
-        return err_set_os(err, ST_IO, os_error, "Failed listening on port %d (TCP), aborting.",
-                          config->port);
+        return err_set_os(err, ST_IO, os_error, "Failed listening on port %d (%s), aborting.", port,
+                          name);
     }
     return ST_OK;
+}
+
+static enum status open_all_tcp(struct listeners *listeners, struct err *err)
+{
+    const struct config *config = listeners->config;
+    enum status st = ST_OK;
+    if (config->port != 0)
+        st = open_port(listeners, config->port, false, err);
+    if (st == ST_OK && config->tls_port != 0)
+        st = tls_configure(listeners->tls, err);
+    if (st == ST_OK && config->tls_port != 0)
+        st = open_port(listeners, config->tls_port, true, err);
+    if (st != ST_OK)
+        close_tcp(listeners);
+    return st;
 }
 
 static enum status open_unix_socket(struct listeners *listeners, struct err *err)
@@ -345,8 +372,10 @@ struct listeners *listeners_create(struct services *services)
     listeners->config = services->config;
     listeners->loop = services->loop;
     listeners->conns = services->conns;
+    listeners->tls = services->tls;
     listeners->resume = loop_timer_create(listeners->loop, on_resume, listeners);
     config_on_change(listeners->config, "port", apply_port, listeners);
+    config_on_change(listeners->config, "tls-port", apply_port, listeners);
     config_on_change(listeners->config, "bind", apply_bind, listeners);
     return listeners;
 }
@@ -374,8 +403,11 @@ bool listeners_has_unix(const struct listeners *listeners)
 
 void listeners_log_ready(const struct listeners *listeners)
 {
-    if (listeners->tcp_count != 0)
+    bool tls = listeners->tcp_count != 0 && listeners->tcp[listeners->tcp_count - 1]->tls;
+    if (listeners->tcp_count != 0 && !listeners->tcp[0]->tls)
         log_write(LOG_NOTICE, "Ready to accept connections tcp");
+    if (tls)
+        log_write(LOG_NOTICE, "Ready to accept connections tls");
     if (listeners->unix_socket != NULL)
         log_write(LOG_NOTICE, "Ready to accept connections unix");
 }

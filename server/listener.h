@@ -1,6 +1,6 @@
-/* Listening sockets: TCP on each `bind` address, and the unix socket. What they accept goes to
- * conns_adopt. They follow CONFIG SET port and bind by themselves. Main thread.
- * Source: listenToPort of Redis 7.2. */
+/* Listening sockets: TCP on each `bind` address, plain and with TLS, and the unix socket. What they
+ * accept goes to conns_adopt. They follow CONFIG SET port, tls-port and bind by themselves. Main
+ * thread. Source: listenToPort of Redis 7.2. */
 #ifndef BASALT_SERVER_LISTENER_H
 #define BASALT_SERVER_LISTENER_H
 
@@ -13,7 +13,7 @@ struct config;
 struct listeners;
 struct services;
 
-/* Opens nothing yet. `services` is borrowed: config, loop and conns are used. */
+/* Opens nothing yet. `services` is borrowed: config, loop, tls and conns are used. */
 struct listeners *listeners_create(struct services *services);
 /* Opens all that is configured, or nothing. An address with '-' in front may be missing on this
  * machine, and a family that the kernel does not know is passed over, each with a line in the log.
@@ -22,7 +22,7 @@ MUST_USE enum status listeners_open(struct listeners *listeners, struct err *err
 /* How many TCP addresses are listened on, and whether the unix socket is. */
 size_t listeners_tcp_count(const struct listeners *listeners);
 bool listeners_has_unix(const struct listeners *listeners);
-/* Logs "Ready to accept connections tcp" and "… unix", for which scripts wait. */
+/* Logs "Ready to accept connections tcp", "… tls" and "… unix", for which scripts wait. */
 void listeners_log_ready(const struct listeners *listeners);
 /* Takes the connections that wait to be accepted, without waiting for the loop to tell. */
 void listeners_accept(struct listeners *listeners);

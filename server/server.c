@@ -25,6 +25,7 @@
 #include "server/slowlog.h"
 #include "server/stats.h"
 #include "server/supervise.h"
+#include "server/tls.h"
 #include "server/tracking.h"
 #include "storage/env.h"
 #include "storage/expire.h"
@@ -489,6 +490,7 @@ static enum status open_parts(struct server *server, struct err *err)
     if (st != ST_OK)
         return st;
     loop_on_tick_end(services->loop, on_tick_end, server);
+    services->tls = tls_create(server->config);
     services->conns = conns_create(services);
     server->listeners = listeners_create(services);
     scripting_on_busy(services->scripting, serve_while_busy, server);
@@ -543,6 +545,7 @@ void server_close(struct server *server)
     metrics_http_close(server->metrics);
     listeners_destroy(server->listeners);
     conns_destroy(services->conns);
+    tls_destroy(services->tls);
     replay_destroy(server->replay);
     scripting_destroy(services->scripting);
     exec_destroy(services->exec);

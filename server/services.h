@@ -17,6 +17,7 @@ struct loop;
 struct server;
 struct pubsub;
 struct pushes;
+struct tls;
 struct tracking;
 struct scripting;
 struct slowlog;
@@ -33,6 +34,7 @@ struct services {
     struct journal *journal;        /* store's */
     struct cold *cold;              /* store's */
     struct exec *exec;
+    struct tls *tls;             /* certificates (tls.h) */
     struct conns *conns;         /* connected clients (conn.h) */
     struct loop *loop;           /* event loop: timers, shutdown (loop.h) */
     struct stats *stats;         /* counters for INFO (stats.h) */

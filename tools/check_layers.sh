@@ -39,7 +39,7 @@ third_party=(
     '^jemalloc/'            '^codec/mem\.c$'
     '^uv\.h$'               '^server/|^tests/'
     '^(lua|lualib|lauxlib)' '^server/script[a-z_]*\.(c|h)$'
-    '^openssl/'             '^server/tls[a-z_]*\.c$|^codec/(sha|checksum)[a-z0-9_]*\.c$'
+    '^openssl/'             '^server/tls[a-z_]*\.c$|^tests/support/tls_[a-z]*\.c$'
     '^pthread\.h$'          '^(storage|server|tests|tools)/'
     '^cmocka'               '^tests/support/harness\.h$'
     '^hiredis/'             '^tests/|^tools/'

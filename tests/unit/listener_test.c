@@ -35,6 +35,12 @@ void conns_adopt(struct conns *conns, int fd, const struct sockaddr *peer)
     conns->fd = fd;
 }
 
+void conns_adopt_tls(struct conns *conns, int fd, const struct sockaddr *peer, struct tls *tls)
+{
+    (void)tls;
+    conns_adopt(conns, fd, peer);
+}
+
 struct fixture {
     struct loop *loop;
     struct config *config;
