@@ -148,6 +148,9 @@ struct journal_scan {
  * that was found is durable on ST_OK. */
 enum status journal_scan(const struct journal_scan_options *options, struct journal_scan *out,
                          struct err *err);
+/* The segments of a directory by their names alone, none of them read or changed. */
+enum status journal_scan_list(struct env *env, const char *dir, struct segment_list *out,
+                              struct err *err);
 /* What a scan with at least one segment found. */
 void journal_scan_describe(const struct journal_scan *scan, struct journal_check *out);
 void journal_scan_deinit(struct journal_scan *scan);

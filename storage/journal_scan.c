@@ -573,6 +573,13 @@ enum status journal_scan(const struct journal_scan_options *options, struct jour
     return st;
 }
 
+enum status journal_scan_list(struct env *env, const char *dir, struct segment_list *out,
+                              struct err *err)
+{
+    struct journal_scan_options options = {.env = env, .dir = dir};
+    return list_segments(&options, out, err);
+}
+
 void journal_scan_describe(const struct journal_scan *scan, struct journal_check *out)
 {
     *out = (struct journal_check){

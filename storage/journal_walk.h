@@ -24,4 +24,26 @@ MUST_USE enum status journal_walk(struct env *env, const char *dir, uint64_t fro
                                   journal_walk_fn *fn, void *arg, struct journal_check *out,
                                   struct err *err);
 
+/* A segment as far as it belongs to a stretch of the stream. */
+struct journal_walk_segment {
+    uint64_t start, end; /* stream offsets */
+    uint64_t bytes;      /* of the file, header included, up to `end` */
+};
+typedef enum status journal_walk_segment_fn(void *arg, const struct journal_walk_segment *segment,
+                                            struct err *err);
+
+/* Calls `fn` for each segment that holds something of from..to, after checking its blocks; a status
+ * of its own ends that. `to` must be a block boundary. The journal may be open elsewhere if it is
+ * kept from `from` on (journal_reader_open) and durable up to `to`.
+ *
+ * Returns ST_OK; ST_NOT_FOUND: not all of it is there; ST_CORRUPT; ST_IO, ST_LIMIT. */
+MUST_USE enum status journal_walk_segments(struct env *env, const char *dir, uint64_t from,
+                                           uint64_t to, journal_walk_segment_fn *fn, void *arg,
+                                           struct err *err);
+
+/* Cuts the journal of a directory that no process has open at the last block boundary that is not
+ * behind `upto`; what follows goes. Durable at return. `*end_out` is where it ends now. */
+MUST_USE enum status journal_walk_cut(struct env *env, const char *dir, uint64_t upto,
+                                      uint64_t *end_out, struct err *err);
+
 #endif

@@ -1,7 +1,9 @@
 #include "storage/store.h"
 
+#include "codec/buf.h"
 #include "codec/check.h"
 #include "codec/mem.h"
+#include "storage/backup_stage.h"
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/meta.h"
@@ -10,6 +12,7 @@
 
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RESOLVER_THREADS    2
 #define CUT_BUDGET_US       500
@@ -35,6 +38,8 @@ struct store {
     struct scans *scans;
     struct reap *reap;
     struct rdb_save *rdb_save;
+    struct backup_stage *backup;
+    char *dir;                /* owned; absolute */
     uint32_t memory_pressure; /* as of the last tick, 0..1000 */
     bool cuts_held;           /* store_hold_cuts */
     bool measures_ticks;
@@ -75,6 +80,20 @@ static void free_db(void *value)
 static void reclaim_db(void *arg, struct db *db)
 {
     reclaim_value(arg, free_db, db);
+}
+
+/* The server may change its working directory, and others ask where the files are. */
+static char *absolute_path(const char *path)
+{
+    char here[ENV_PATH_BYTES_MAX];
+    if (path[0] == '/' || getcwd(here, sizeof(here)) == NULL)
+        return mem_strdup(path);
+    struct buf out = {0};
+    buf_append_format(&out, "%s/%s", here, path);
+    buf_append_byte(&out, 0);
+    char *absolute = mem_strdup((const char *)out.data);
+    buf_deinit(&out);
+    return absolute;
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------
@@ -239,6 +258,13 @@ static void start_parts(struct store *store, uint64_t cut_offset)
                                   .executor = store->snapshots,
                                   .hash_seed = store->identity.hash_seed};
     store->rdb_save = rdb_save_create(&save);
+    struct backup_stage_options backup = {.env = options->env,
+                                          .dir = store->dir,
+                                          .cold = store->cold,
+                                          .journal = store->journal,
+                                          .flusher = store->flusher,
+                                          .reclaimer = store->reclaimers};
+    store->backup = backup_stage_create(&backup);
 }
 
 static void configure_keyspace(struct store *store)
@@ -262,6 +288,7 @@ static void configure_keyspace(struct store *store)
 
 static void free_store(struct store *store)
 {
+    backup_stage_destroy(store->backup);
     journal_reader_close(store->replay);
     journal_close(store->journal);
     executor_destroy(store->loaders);
@@ -285,6 +312,7 @@ static void free_store(struct store *store)
     completions_destroy(store->load_completions);
     completions_destroy(store->cut_completions);
     cold_close(store->cold);
+    mem_free(store->dir);
     mem_free(store);
 }
 
@@ -293,6 +321,7 @@ enum status store_open(const struct store_options *options, struct store **out, 
     struct store *store = mem_calloc(1, sizeof(*store));
     struct meta_state state = {0};
     store->options = *options;
+    store->dir = absolute_path(options->dir);
     store->load_completions = completions_create(options->wakeup, options->arg);
     store->cut_completions = completions_create(options->wakeup, options->arg);
     enum status st = open_cold(store, err);
@@ -334,7 +363,8 @@ static void settle(struct store *store)
         loader_submit(store->loader);
         store_drain(store);
         if (!expire_busy(store->expire) && !reap_busy(store->reap) && !cut_writing(store->cut) &&
-            !rdb_save_writing(store->rdb_save) && loader_idle(store->loader))
+            !rdb_save_writing(store->rdb_save) && !backup_stage_busy(store->backup) &&
+            loader_idle(store->loader))
             return;
         (void)nanosleep(&pause, NULL);
     }
@@ -562,6 +592,16 @@ struct reap *store_reap(struct store *store)
 struct rdb_save *store_rdb_save(struct store *store)
 {
     return store->rdb_save;
+}
+
+struct backup_stage *store_backup(struct store *store)
+{
+    return store->backup;
+}
+
+const char *store_dir(const struct store *store)
+{
+    return store->dir;
 }
 
 const char *store_replication_id(const struct store *store)

@@ -14,6 +14,7 @@
 #include "storage/reap.h"
 #include "storage/scan.h"
 
+struct backup_stage;
 struct cold;
 struct env;
 struct rdb_save;
@@ -108,6 +109,9 @@ struct expire *store_expire(struct store *store);
 struct scans *store_scans(struct store *store);
 struct reap *store_reap(struct store *store);
 struct rdb_save *store_rdb_save(struct store *store);
+struct backup_stage *store_backup(struct store *store);
+/* The data directory, as a path from the root. */
+const char *store_dir(const struct store *store);
 const char *store_replication_id(const struct store *store);
 void store_set_replication_id(struct store *store, const char id[40]);
 

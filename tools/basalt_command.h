@@ -15,5 +15,7 @@ typedef int basalt_command_fn(int argc, char **argv);
 
 int basalt_rdb(int argc, char **argv);
 int basalt_check(int argc, char **argv);
+int basalt_backup(int argc, char **argv);
+int basalt_restore(int argc, char **argv);
 
 #endif
