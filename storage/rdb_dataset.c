@@ -13,7 +13,9 @@ struct pass {
     const struct rdb_dataset *dataset;
     struct rdb_source source;
     struct rdb_target target;
-    uint64_t keys;
+    uint32_t db; /* number */
+    bool selected;
+    uint64_t seen, keys;
 };
 
 static void put_aux(const struct rdb_dataset *dataset, struct rdb_writer *writer)
@@ -38,7 +40,10 @@ static enum status put_library(void *arg, struct bytes name, struct bytes code, 
 static enum status look_around(const struct pass *pass, struct err *err)
 {
     struct rdb_progress *progress = pass->dataset->progress;
+    atomic_store(&progress->seen, pass->seen);
     atomic_store(&progress->keys, pass->keys);
+    if (pass->dataset->look != NULL && !pass->dataset->look(pass->dataset->arg))
+        atomic_store(&progress->stop, true);
     if (atomic_load(&progress->stop))
         return err_set(err, ST_AGAIN, "it was stopped");
     if (cold_failed(pass->dataset->cold, err))
@@ -50,6 +55,7 @@ static enum status put_record(struct pass *pass, enum object_type type, struct c
                               struct err *err)
 {
     struct rdb_record record = {.type = type};
+    const struct rdb_dataset *dataset = pass->dataset;
     uint32_t db_id;
     uint64_t position;
     bool put;
@@ -58,11 +64,18 @@ static enum status put_record(struct pass *pass, enum object_type type, struct c
         st = record_header_decode(cold_iter_value(iter), &record.header, &record.payload);
     if (st != ST_OK)
         return err_set(err, st, "a record of type %s is damaged", object_type_name(type));
+    if (dataset->wanted != NULL && !dataset->wanted(dataset->arg, pass->db, type, record.key))
+        return ST_OK;
+    if (!pass->selected)
+        rdb_writer_put_select_db(pass->target.writer, pass->db);
+    pass->selected = true;
     if (type == OBJECT_HASH && pass->target.version < RDB_VERSION_FIELD_DEADLINES &&
         (record.header.encoding == RECORD_HASH_LISTPACK_EX ||
          record.header.encoding == RECORD_HASH_TABLE_EX))
-        (void)atomic_fetch_add(&pass->dataset->progress->undated, 1);
-    return rdb_record_put(&pass->source, &pass->target, &record, &put, err);
+        (void)atomic_fetch_add(&dataset->progress->undated, 1);
+    st = rdb_record_put(&pass->source, &pass->target, &record, &put, err);
+    pass->keys += st == ST_OK && put;
+    return st;
 }
 
 static enum status put_family(struct pass *pass, uint32_t db_id, enum object_type type,
@@ -80,8 +93,8 @@ static enum status put_family(struct pass *pass, uint32_t db_id, enum object_typ
     enum status st = ST_OK;
     for (cold_iter_seek_first(iter); st == ST_OK && cold_iter_valid(iter); cold_iter_next(iter)) {
         st = put_record(pass, type, iter, err);
-        pass->keys++;
-        if (st == ST_OK && pass->keys % LOOK_EACH_KEYS == 0)
+        pass->seen++;
+        if (st == ST_OK && pass->seen % LOOK_EACH_KEYS == 0)
             st = look_around(pass, err);
         if (rdb_writer_failed(pass->target.writer))
             break;
@@ -107,8 +120,12 @@ static enum status put_db(struct pass *pass, uint32_t number, const struct meta_
     enum status st = ST_OK;
     if (count == 0)
         return ST_OK;
-    rdb_writer_put_select_db(pass->target.writer, number);
-    rdb_writer_put_resize_db(pass->target.writer, count, db->expires);
+    pass->db = number;
+    pass->selected = pass->dataset->wanted == NULL;
+    if (pass->selected) {
+        rdb_writer_put_select_db(pass->target.writer, number);
+        rdb_writer_put_resize_db(pass->target.writer, count, db->expires);
+    }
     for (uint32_t type = OBJECT_STRING; type < OBJECT_TYPE_COUNT && st == ST_OK; type++)
         if (db->keys[type] != 0)
             st = put_family(pass, db->id, type, err);
@@ -135,10 +152,11 @@ enum status rdb_dataset_put(const struct rdb_dataset *dataset, struct rdb_writer
         total += count_keys(&state.dbs[i]);
     atomic_store(&dataset->progress->total, total);
     put_aux(dataset, writer);
-    if (dataset->version >= VERSION_FUNCTIONS)
+    if (dataset->version >= VERSION_FUNCTIONS && dataset->wanted == NULL)
         st = meta_read_libraries_at(dataset->cold, dataset->snapshot, put_library, writer, err);
     for (uint32_t i = 0; i < state.db_count && st == ST_OK && !rdb_writer_failed(writer); i++)
         st = put_db(&pass, i, &state.dbs[i], err);
+    atomic_store(&dataset->progress->seen, pass.seen);
     atomic_store(&dataset->progress->keys, pass.keys);
     meta_state_deinit(&state);
     return st;

@@ -7,6 +7,7 @@
 
 #include "codec/rdb_write.h"
 #include "codec/status.h"
+#include "storage/object.h"
 
 #include <stdatomic.h>
 
@@ -16,6 +17,7 @@ struct cold_snapshot;
 /* What the thread at work and others tell each other. */
 struct rdb_progress {
     atomic_bool stop;             /* set by others: it ends with ST_AGAIN */
+    atomic_uint_fast64_t seen;    /* keys gone through so far */
     atomic_uint_fast64_t keys;    /* put so far */
     atomic_uint_fast64_t total;   /* known from the beginning on */
     atomic_uint_fast64_t undated; /* hashes whose fields' deadlines the version cannot tell */
@@ -30,6 +32,11 @@ struct rdb_dataset {
     const char *redis_version; /* AUX fields: that, and bytes of memory in use */
     uint64_t used_memory;
     struct rdb_progress *progress;
+    /* Which keys are wanted; NULL: all, and then the file tells their number at its beginning. */
+    bool (*wanted)(void *arg, uint32_t db, enum object_type type, struct bytes key);
+    /* Called now and then; false: stop. May be NULL. */
+    bool (*look)(void *arg);
+    void *arg; /* of both */
 };
 
 /* Puts all but the file's end (rdb_writer_finish). A writer that has failed ends it early, with

@@ -168,6 +168,7 @@ void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *option
     save->synced = 0;
     save->result = (struct rdb_save_result){0};
     atomic_store(&save->progress.stop, false);
+    atomic_store(&save->progress.seen, 0);
     atomic_store(&save->progress.keys, 0);
     atomic_store(&save->progress.total, 0);
     atomic_store(&save->progress.undated, 0);
@@ -203,6 +204,6 @@ bool rdb_save_writing(const struct rdb_save *save)
 
 void rdb_save_read_progress(struct rdb_save *save, uint64_t *keys_out, uint64_t *total_out)
 {
-    *keys_out = atomic_load(&save->progress.keys);
+    *keys_out = atomic_load(&save->progress.seen);
     *total_out = atomic_load(&save->progress.total);
 }

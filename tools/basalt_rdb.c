@@ -29,7 +29,8 @@ static void print_help(FILE *out)
 {
     (void)fprintf(
         out,
-        "Usage: basalt rdb import FILE|- --dir DIR [options]\n\n"
+        "Usage: basalt rdb import FILE|- --dir DIR [options]\n"
+        "       basalt rdb export --dir DIR -o FILE|- [options]; see basalt rdb export --help\n\n"
         "Makes a data directory out of an RDB file as Redis writes it (versions 1 to %d), from a\n"
         "file (also packed with zstd) or from standard input. DIR is what the server is given as\n"
         "`dir`.\n\n"
@@ -583,6 +584,8 @@ int basalt_rdb(int argc, char **argv)
         print_help(stdout);
         return EXIT_DONE;
     }
+    if (strcmp(verb, "export") == 0)
+        return basalt_rdb_export(argc - 1, argv + 1);
     if (strcmp(verb, "import") != 0) {
         print_help(stderr);
         return EXIT_USAGE;
