@@ -1,6 +1,7 @@
 #include "storage/member_cover.h"
 
 #include "codec/endian.h"
+#include "codec/mem.h"
 #include "storage/member_table.h"
 
 #include <string.h>
@@ -8,7 +9,13 @@
 void member_cover_deinit(struct member_cover *cover)
 {
     buf_deinit(&cover->tail);
-    cover->count = 0;
+    mem_free(cover->spans);
+    *cover = (struct member_cover){.count = 0};
+}
+
+size_t member_cover_bytes(const struct member_cover *cover)
+{
+    return cover->capacity * sizeof(*cover->spans);
 }
 
 static void delete_span(struct member_cover *cover, uint32_t i)
@@ -17,18 +24,25 @@ static void delete_span(struct member_cover *cover, uint32_t i)
     memmove(&cover->spans[i], &cover->spans[i + 1], (cover->count - i) * sizeof(cover->spans[0]));
 }
 
-/* Makes a place at `i` by giving up the shortest span, which may be the new one. */
+/* Makes room by giving up the span that was added first. Returns where `i` is afterwards. */
+static uint32_t forget_oldest(struct member_cover *cover, uint32_t i)
+{
+    uint32_t oldest = 0;
+    for (uint32_t k = 1; k < cover->count; k++)
+        if (cover->additions - cover->spans[k].added >
+            cover->additions - cover->spans[oldest].added)
+            oldest = k;
+    delete_span(cover, oldest);
+    return oldest < i ? i - 1 : i;
+}
+
 static void insert_span(struct member_cover *cover, uint32_t i, struct member_span span)
 {
-    if (cover->count == MEMBER_COVER_SPANS) {
-        uint32_t shortest = 0;
-        for (uint32_t k = 1; k < cover->count; k++)
-            if (cover->spans[k].to - cover->spans[k].from <
-                cover->spans[shortest].to - cover->spans[shortest].from)
-                shortest = k;
-        delete_span(cover, shortest);
-        if (shortest < i)
-            i--;
+    if (cover->count == MEMBER_COVER_SPANS)
+        i = forget_oldest(cover, i);
+    if (cover->count == cover->capacity) {
+        cover->capacity = cover->capacity == 0 ? 2 : cover->capacity * 2;
+        cover->spans = mem_realloc(cover->spans, cover->capacity * sizeof(*cover->spans));
     }
     memmove(&cover->spans[i + 1], &cover->spans[i], (cover->count - i) * sizeof(cover->spans[0]));
     cover->spans[i] = span;
@@ -39,7 +53,7 @@ void member_cover_add(struct member_cover *cover, uint64_t from, uint64_t to)
 {
     if (from >= to)
         return;
-    struct member_span span = {.from = from, .to = to};
+    struct member_span span = {.from = from, .to = to, .added = ++cover->additions};
     uint32_t i = 0;
     while (i < cover->count && cover->spans[i].to < from)
         i++;
@@ -63,7 +77,7 @@ void member_cover_remove(struct member_cover *cover, uint64_t from, uint64_t to)
             i++;
             continue;
         }
-        struct member_span behind = {.from = to, .to = span->to};
+        struct member_span behind = {.from = to, .to = span->to, .added = span->added};
         if (span->from < from) {
             span->to = from;
             i++;
@@ -83,20 +97,31 @@ bool member_cover_is_all(const struct member_cover *cover)
            cover->spans[0].to >= MEMBER_POSITION_LIMIT;
 }
 
+/* The first span that ends behind a position. */
+static uint32_t first_behind(const struct member_cover *cover, uint64_t position)
+{
+    uint32_t from = 0;
+    uint32_t to = cover->count;
+    while (from < to) {
+        uint32_t middle = (from + to) / 2;
+        if (cover->spans[middle].to <= position)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
 uint64_t member_cover_end(const struct member_cover *cover, uint64_t position)
 {
-    for (uint32_t i = 0; i < cover->count; i++)
-        if (cover->spans[i].from <= position && position < cover->spans[i].to)
-            return cover->spans[i].to;
-    return position;
+    uint32_t i = first_behind(cover, position);
+    return i < cover->count && cover->spans[i].from <= position ? cover->spans[i].to : position;
 }
 
 uint64_t member_cover_next(const struct member_cover *cover, uint64_t position)
 {
-    for (uint32_t i = 0; i < cover->count; i++)
-        if (cover->spans[i].from >= position)
-            return cover->spans[i].from;
-    return MEMBER_POSITION_LIMIT;
+    uint32_t i = first_behind(cover, position);
+    return i < cover->count ? cover->spans[i].from : MEMBER_POSITION_LIMIT;
 }
 
 void member_element_prefix(uint64_t position, uint8_t *out)

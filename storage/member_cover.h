@@ -1,6 +1,6 @@
 /* Which stretches of a large collection's positions (member_table.h) are wholly in RAM: what is not
- * in the table there does not exist. A few disjoint intervals; what does not fit is forgotten,
- * which costs another read and no more. */
+ * in the table there does not exist. A few disjoint intervals; when there are too many, the one
+ * that was added first is forgotten, which costs another read and no more. */
 #ifndef BASALT_STORAGE_MEMBER_COVER_H
 #define BASALT_STORAGE_MEMBER_COVER_H
 
@@ -11,24 +11,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MEMBER_COVER_SPANS 12
+#define MEMBER_COVER_SPANS 128
 /* An element key of a member: this byte, the position as u64 BE, the member. */
 #define MEMBER_ELEMENT_KIND         'M'
 #define MEMBER_ELEMENT_PREFIX_BYTES 9
 
 struct member_span {
     uint64_t from, to;
+    uint32_t added; /* when: a count of additions */
 };
 
 struct member_cover {
-    struct member_span spans[MEMBER_COVER_SPANS]; /* ascending, none touches the next */
-    uint32_t count;
+    struct member_span *spans; /* owned; ascending, none touches the next */
+    uint32_t count, capacity;
+    uint32_t additions;
     /* A read may end between two members of one position: where, behind spans that end there. */
     uint64_t tail_position;
     struct buf tail; /* the first member not read; empty: none */
 };
 
 void member_cover_deinit(struct member_cover *cover);
+/* Bytes beside the struct itself. */
+size_t member_cover_bytes(const struct member_cover *cover);
 void member_cover_add(struct member_cover *cover, uint64_t from, uint64_t to);
 void member_cover_remove(struct member_cover *cover, uint64_t from, uint64_t to);
 bool member_cover_is_all(const struct member_cover *cover);

@@ -126,7 +126,8 @@ void members_copy(struct members *to, const struct members *from, const struct v
 /* The dirty vector is not among them: cuts take it outside of any change. */
 size_t members_bytes(const struct members *m)
 {
-    return m->table.bytes + m->part_bytes + (m->large == NULL ? 0 : sizeof(*m->large));
+    size_t large = m->large == NULL ? 0 : sizeof(*m->large) + member_cover_bytes(&m->large->cover);
+    return m->table.bytes + m->part_bytes + large;
 }
 
 bool members_free_is_long(const struct members *m)

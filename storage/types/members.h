@@ -138,8 +138,9 @@ uint64_t members_scan(const struct members *m, uint64_t position, size_t count,
                       member_visit_fn *visit, void *arg);
 
 /* `count` different members chosen at random, or all if they are fewer; how many goes back. When
- * not all are in RAM they come from one stretch of positions, for which members_ensure_sample must
- * have been called with the same seed (e->random) and count. */
+ * not all are in RAM, members_ensure_sample must have been called with the same seed (e->random)
+ * and count. What is too large a part of a collection beyond whole_bytes_max comes from one stretch
+ * of positions. */
 size_t members_sample(const struct members *m, uint64_t seed, size_t count, struct part **out);
 
 /* The next number of a generator whose state is any number but 0; not for secrets. */

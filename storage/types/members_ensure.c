@@ -76,6 +76,20 @@ static enum ensured ensure_gap(struct ensure *e, const struct members *m, uint64
     return ensure_between(e, m, from, to, count > RANGE_MEMBERS_MIN ? count : RANGE_MEMBERS_MIN);
 }
 
+enum ensured members_ensure_between(struct ensure *e, struct members *m, uint64_t from, uint64_t to,
+                                    size_t count)
+{
+    enum ensured result = ENSURED;
+    while (result == ENSURED) {
+        uint64_t position = member_cover_end(&m->large->cover, from);
+        if (position >= to)
+            return ENSURED;
+        uint64_t next = member_cover_next(&m->large->cover, position);
+        result = ensure_between(e, m, position, next < to ? next : to, count);
+    }
+    return result;
+}
+
 bool members_are_all(const struct members *m)
 {
     return m->large == NULL || member_cover_is_all(&m->large->cover);

@@ -15,6 +15,9 @@ struct part *member_part(const struct member_content *content, uint8_t bits);
  * the rest is not in RAM, goes to `stopped_at`. `out` may be NULL, to count. */
 size_t members_gather(const struct members *m, uint64_t position, size_t count, struct part **out,
                       uint64_t *stopped_at);
+/* Brings all between two positions into RAM, which are about so many members. */
+enum ensured members_ensure_between(struct ensure *e, struct members *m, uint64_t from, uint64_t to,
+                                    size_t count);
 /* Brings what that wants into RAM. */
 enum ensured members_ensure_gather(struct ensure *e, struct members *m, uint64_t position,
                                    size_t count);
