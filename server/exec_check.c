@@ -3,6 +3,7 @@
 #include "server/exec_internal.h"
 
 #include "server/acl.h"
+#include "server/config.h"
 #include "server/exec_access.h"
 #include "server/multi.h"
 #include "server/scripting.h"
@@ -152,12 +153,31 @@ bool exec_pass_access(struct exec *exec, struct session *session, const struct c
     return allowed;
 }
 
+/* True, and why was replied, while nobody may write. There are no replicas, hence none that are
+ * good enough for min-replicas-to-write. */
+static bool refuse_writes(struct exec *exec, struct session *session, const struct command *command)
+{
+    const struct config *config = exec->config;
+    struct err err;
+    if (journal_failed(exec->journal, &err)) {
+        char text[sizeof(err.message) + 64];
+        (void)snprintf(text, sizeof(text), "MISCONF Errors writing to the journal: %s",
+                       err.message);
+        refuse(exec, session, command, text);
+        return true;
+    }
+    if (config->min_replicas_to_write != 0 && config->min_replicas_max_lag != 0) {
+        refuse(exec, session, command, "NOREPLICAS Not enough good replicas to write.");
+        return true;
+    }
+    return false;
+}
+
 bool exec_pass_gates(struct exec *exec, struct session *session, const struct command *command,
                      const struct bytes *argv, int argc)
 {
     if ((session->flags & SESSION_REPLAY) != 0)
         return true; /* what it loads is what the others wait for */
-    struct err err;
     if (must_log_in(exec, session, command)) {
         refuse(exec, session, command, reply_error_text(ERROR_NOAUTH));
         return false;
@@ -173,13 +193,8 @@ bool exec_pass_gates(struct exec *exec, struct session *session, const struct co
         refuse(exec, session, command, reply_error_text(ERROR_LOADING));
         return false;
     }
-    if ((multi_flags(session, command) & CMD_WRITE) != 0 && journal_failed(exec->journal, &err)) {
-        char text[sizeof(err.message) + 64];
-        (void)snprintf(text, sizeof(text), "MISCONF Errors writing to the journal: %s",
-                       err.message);
-        refuse(exec, session, command, text);
+    if ((multi_flags(session, command) & CMD_WRITE) != 0 && refuse_writes(exec, session, command))
         return false;
-    }
     if ((session->flags & SESSION_PUBSUB) != 0 && session->reply.resp == 2 &&
         (command->flags & CMD_SUBSCRIBER) == 0) {
         char text[192];

@@ -128,7 +128,7 @@ static void describe_event(const struct latency_series *series, enum latency_eve
     }
     int64_t period = now_s - latency_sample(series, extent.count - 1)->at_s;
     buf_append_format(out,
-                      "%s: %zu spikes in %lld seconds, %llu ms on average (mean deviation %llu "
+                      "%s: %zu samples in %lld seconds, %llu ms on average (mean deviation %llu "
                       "ms), %llu ms at most.\n  %s\n\n",
                       latency_name(event), extent.count, (long long)(period < 1 ? 1 : period),
                       (unsigned long long)mean, (unsigned long long)(deviation / extent.count),
