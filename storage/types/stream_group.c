@@ -120,7 +120,8 @@ struct stream_group *stream_create_group(struct stream *s, struct bytes name,
     part->last_id = last_id;
     part->entries_read = entries_read;
     part->name_len = (uint32_t)name.len;
-    memcpy(part->name, name.data, name.len);
+    if (name.len != 0)
+        memcpy(part->name, name.data, name.len);
     stream_add_part(s, part, STREAM_GROUP);
     bool inserted = stream_insert_group(s, part);
     CHECK(inserted);
@@ -215,7 +216,8 @@ struct stream_consumer *stream_create_consumer(struct stream *s, struct stream_g
     part->seen_at_ms = now_ms;
     part->active_at_ms = -1;
     part->name_len = (uint32_t)name.len;
-    memcpy(part->name, name.data, name.len);
+    if (name.len != 0)
+        memcpy(part->name, name.data, name.len);
     stream_add_part(s, part, STREAM_CONSUMER);
     bool inserted = stream_insert_consumer(s, part);
     CHECK(inserted);

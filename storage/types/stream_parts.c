@@ -158,7 +158,8 @@ struct stream_group_part *read_group_part(struct stream_reader *r, uint32_t numb
     part->last_id = last_id;
     part->entries_read = (int64_t)entries_read - 1;
     part->name_len = (uint32_t)name.len;
-    memcpy(part->name, name.data, name.len);
+    if (name.len != 0)
+        memcpy(part->name, name.data, name.len);
     return part;
 }
 
@@ -176,7 +177,8 @@ struct stream_consumer_part *read_consumer_part(struct stream_reader *r, uint32_
     part->seen_at_ms = seen_at_ms;
     part->active_at_ms = active_at_ms;
     part->name_len = (uint32_t)name.len;
-    memcpy(part->name, name.data, name.len);
+    if (name.len != 0)
+        memcpy(part->name, name.data, name.len);
     return part;
 }
 
