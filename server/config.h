@@ -222,6 +222,10 @@ struct config {
     int databases;
     char *dir; /* absolute path; the process's working directory */
     char *dbfilename;
+    bool import_on_start;
+    bool appendonly; /* these three only say what import_on_start imports */
+    char *appendfilename;
+    char *appenddirname;
     uint64_t maxmemory;   /* bytes; 0: half of what there is, see config_effective_maxmemory */
     int maxmemory_policy; /* enum config_maxmemory_policy */
     int maxmemory_samples;

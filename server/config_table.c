@@ -336,6 +336,7 @@ const struct setting config_settings[] = {
     {SHAPE("dir", dir, dir, "."), .flags = SETTING_PROTECTED | SETTING_DENY_LOADING},
     {TEXT("dbfilename", dbfilename, "dump.rdb"), .flags = SETTING_PROTECTED,
      .check = check_dbfilename},
+    {BOOL("import-on-start", import_on_start, "yes"), .flags = IMMUTABLE},
     {NUMBER("maxmemory", maxmemory, 0, UINT64_MAX, "0"), .flags = MEMORY},
     {CHOICE("maxmemory-policy", maxmemory_policy, policies, "noeviction")},
     {NUMBER("maxmemory-samples", maxmemory_samples, 1, INT_MAX, "5")},
@@ -477,10 +478,10 @@ const struct setting config_settings[] = {
     {BOOL("cluster-allow-pubsubshard-when-down", cluster_allow_pubsubshard_when_down, "yes")},
 
     /* Of Redis, without a meaning here */
-    {INERT_BOOL("appendonly", "yes"), .flags = SETTING_DENY_LOADING},
-    {INERT_TEXT("appendfilename", "appendonly.aof"), .flags = IMMUTABLE,
+    {BOOL("appendonly", appendonly, "yes"), .flags = SETTING_DENY_LOADING},
+    {TEXT("appendfilename", appendfilename, "appendonly.aof"), .flags = IMMUTABLE,
      .check = check_appendfilename},
-    {INERT_TEXT("appenddirname", "appendonlydir"), .flags = IMMUTABLE,
+    {TEXT("appenddirname", appenddirname, "appendonlydir"), .flags = IMMUTABLE,
      .check = check_appenddirname},
     {INERT_BOOL("no-appendfsync-on-rewrite", "no")},
     {INERT_NUMBER("auto-aof-rewrite-percentage", 0, INT_MAX, "100")},

@@ -7,6 +7,7 @@
 #include "server/config.h"
 #include "server/conn.h"
 #include "server/exec.h"
+#include "server/import_start.h"
 #include "server/latency.h"
 #include "server/listener.h"
 #include "server/log.h"
@@ -470,6 +471,9 @@ static enum status open_parts(struct server *server, struct err *err)
         return st;
     server->work_wakeup = loop_wakeup_create(services->loop, NULL, NULL);
     server->journal_wakeup = loop_wakeup_create(services->loop, NULL, NULL);
+    st = import_at_start(server->env, server->config, err);
+    if (st != ST_OK)
+        return st;
     struct store_options options;
     fill_store_options(server, &options);
     st = store_open(&options, &services->store, err);

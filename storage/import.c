@@ -192,7 +192,7 @@ enum status import_publish(struct import *import, bool *placed_out, struct err *
 {
     CHECK(import->complete);
     import->complete = false;
-    return import_place_publish(&import->place, placed_out, err);
+    return import_place_publish(&import->place, import->options.more_follows, placed_out, err);
 }
 
 void import_close(struct import *import)
@@ -210,6 +210,11 @@ void import_close(struct import *import)
     buf_deinit(&import->dropped_objects);
     mem_free(import->dbs);
     mem_free(import);
+}
+
+uint64_t import_cut_offset(const struct import *import)
+{
+    return import->place.cut_offset;
 }
 
 const struct import_report *import_report(const struct import *import)

@@ -59,6 +59,7 @@ struct import_options {
     struct env *env;
     const char *dir;           /* the data directory; made if missing, one level */
     bool replace;              /* take the place of a dataset that is there */
+    bool more_follows;         /* see import_aof.h: the new dataset is marked as not complete */
     bool keep_expired;         /* keep keys that are due: their master will delete them */
     size_t memory_bytes;       /* 0: the default */
     uint32_t db_count;         /* the dataset has at least so many databases; 0: the default */
@@ -128,6 +129,15 @@ MUST_USE enum status import_read(struct import *import, struct err *err);
 MUST_USE enum status import_publish(struct import *import, bool *placed_out, struct err *err);
 /* Also removes what is not published. NULL is allowed. */
 void import_close(struct import *import);
+
+/* Where the new dataset's journal begins. */
+uint64_t import_cut_offset(const struct import *import);
+
+/* A file in the data directory: its dataset waits for more_follows. */
+#define IMPORT_PENDING_NAME "import.pending"
+bool import_is_pending(struct env *env, const char *dir);
+/* Takes the mark away. */
+MUST_USE enum status import_complete_pending(struct env *env, const char *dir, struct err *err);
 
 const struct import_report *import_report(const struct import *import);
 /* The databases of the new dataset, by number. */

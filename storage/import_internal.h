@@ -266,8 +266,8 @@ struct import_place {
 MUST_USE enum status import_place_open(struct import_place *place, const struct import_options *o,
                                        struct err *err);
 /* The new store must be complete, synced and closed. As import_publish. */
-MUST_USE enum status import_place_publish(struct import_place *place, bool *placed_out,
-                                          struct err *err);
+MUST_USE enum status import_place_publish(struct import_place *place, bool more_follows,
+                                          bool *placed_out, struct err *err);
 /* Removes what is temporary, and all if nothing was published. */
 void import_place_close(struct import_place *place);
 

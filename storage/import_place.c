@@ -157,13 +157,48 @@ static enum status put_in_place(struct import_place *place, struct err *err)
     return st;
 }
 
-enum status import_place_publish(struct import_place *place, bool *placed_out, struct err *err)
+static void pending_path(const char *dir, char out[ENV_PATH_BYTES_MAX])
+{
+    join(out, dir, IMPORT_PENDING_NAME);
+}
+
+bool import_is_pending(struct env *env, const char *dir)
+{
+    char path[ENV_PATH_BYTES_MAX];
+    int fd;
+    pending_path(dir, path);
+    enum status st = env_open(env, path, ENV_READ, &fd, NULL);
+    if (st == ST_OK)
+        env_close(env, fd);
+    return st != ST_NOT_FOUND;
+}
+
+enum status import_complete_pending(struct env *env, const char *dir, struct err *err)
+{
+    char path[ENV_PATH_BYTES_MAX];
+    pending_path(dir, path);
+    enum status st = env_unlink(env, path, err);
+    return st == ST_NOT_FOUND ? ST_OK : st == ST_OK ? env_sync_dir(env, dir, err) : st;
+}
+
+/* Before the new store is in place, so that nobody takes it for complete. */
+static enum status mark_pending(struct import_place *place, struct err *err)
+{
+    char path[ENV_PATH_BYTES_MAX];
+    pending_path(place->dir, path);
+    return env_replace_file(place->env, path, bytes_text("commands follow\n"), err);
+}
+
+enum status import_place_publish(struct import_place *place, bool more_follows, bool *placed_out,
+                                 struct err *err)
 {
     int new_lock = -1;
     *placed_out = false;
     enum status st = cold_lock(place->new_store, &new_lock, err);
     if (st == ST_OK)
         st = env_sync_dir(place->env, place->new_store, err);
+    if (st == ST_OK && more_follows)
+        st = mark_pending(place, err);
     if (st == ST_OK)
         st = put_in_place(place, err);
     if (st != ST_OK)
@@ -172,6 +207,8 @@ enum status import_place_publish(struct import_place *place, bool *placed_out, s
     st = env_sync_dir(place->env, place->dir, err);
     if (st == ST_OK && place->has_journal)
         st = journal_discard(place->env, place->journal, err);
+    if (st == ST_OK && !more_follows && import_is_pending(place->env, place->dir))
+        st = import_complete_pending(place->env, place->dir, err);
 out:
     cold_unlock(new_lock);
     return st;

@@ -5,9 +5,11 @@
 #include "codec/number.h"
 #include "storage/env.h"
 #include "storage/import.h"
+#include "storage/import_aof.h"
 #include "tools/basalt_command.h"
 #include "tools/progress.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -33,7 +35,9 @@ static void print_help(FILE *out)
         "       basalt rdb export --dir DIR -o FILE|- [options]; see basalt rdb export --help\n\n"
         "Makes a data directory out of an RDB file as Redis writes it (versions 1 to %d), from a\n"
         "file (also packed with zstd) or from standard input. DIR is what the server is given as\n"
-        "`dir`.\n\n"
+        "`dir`. FILE may also be a directory of append-only files of Redis 7, or its manifest: "
+        "their\n"
+        "commands are run when the server starts.\n\n"
         "  --dir DIR       the data directory; made if it does not exist\n"
         "  --replace       take the place of a dataset that is there; its server must not run\n"
         "  --memory SIZE   memory to work with, for example 1gb (default 256mb, at least 32mb)\n"
@@ -72,6 +76,7 @@ struct import_command {
 struct context {
     int input;             /* descriptor */
     bool looked;           /* at the first bytes */
+    struct aof *aof;       /* owned: append-only files instead of an RDB; or NULL */
     struct unpack *unpack; /* owned: what is read is packed; or NULL */
     struct buf packed;     /* owned: read and not unpacked yet */
     size_t packed_at;
@@ -492,6 +497,16 @@ static void print_report(const struct import_command *command, const struct impo
                      skipped[i].plural);
 }
 
+static void print_aof_report(const struct aof_report *r)
+{
+    char a[32];
+    (void)printf("Commands of append-only files, to be run when the server starts: %s.\n",
+                 progress_format_count(r->commands, a));
+    if (r->cut_off_bytes > 0)
+        (void)printf("Left out: %s bytes of an incomplete command or transaction at their end.\n",
+                     progress_format_count(r->cut_off_bytes, a));
+}
+
 static void print_failure(const struct import_command *command, enum status st, bool placed,
                           const struct err *err)
 {
@@ -515,6 +530,41 @@ static void print_failure(const struct import_command *command, enum status st, 
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
+/* The manifest if what is to be imported is a directory of append-only files, or the manifest
+ * itself; else NULL. */
+static char *find_manifest(const char *file)
+{
+    static const char ending[] = ".manifest";
+    struct stat stat_of_file;
+    size_t len = strlen(file);
+    if (len > sizeof(ending) && strcmp(file + len - (sizeof(ending) - 1), ending) == 0)
+        return strdup(file);
+    if (stat(file, &stat_of_file) != 0 || !S_ISDIR(stat_of_file.st_mode))
+        return NULL;
+    DIR *dir = opendir(file);
+    char *found = NULL;
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL && found == NULL;) {
+        len = strlen(entry->d_name);
+        if (len > sizeof(ending) &&
+            strcmp(entry->d_name + len - (sizeof(ending) - 1), ending) == 0 &&
+            asprintf(&found, "%s/%s", file, entry->d_name) < 0)
+            found = NULL;
+    }
+    if (dir != NULL)
+        (void)closedir(dir);
+    return found;
+}
+
+static enum status open_aof(struct context *context, const char *manifest,
+                            struct import_options *options, struct err *err)
+{
+    enum status st = aof_open(context->env, manifest, &context->aof, err);
+    options->read = aof_read_base;
+    options->read_arg = context->aof;
+    options->more_follows = true;
+    return st;
+}
+
 static enum status run_import(const struct import_command *command, struct context *context,
                               struct import **import_out, bool *placed_out, struct err *err)
 {
@@ -526,13 +576,18 @@ static enum status run_import(const struct import_command *command, struct conte
     options.progress_arg = context;
     options.wanted = is_wanted;
     options.wanted_arg = &context->filter;
-    enum status st = open_input(command, context, &options.input_bytes, err);
+    char *manifest = find_manifest(command->file);
+    enum status st = manifest == NULL ? open_input(command, context, &options.input_bytes, err)
+                                      : open_aof(context, manifest, &options, err);
+    free(manifest);
     if (st == ST_OK)
         st = import_open(&options, import_out, err);
     if (st == ST_OK)
         st = import_read(*import_out, err);
     if (st == ST_OK)
         st = import_publish(*import_out, placed_out, err);
+    if (st == ST_OK && context->aof != NULL)
+        st = aof_append(context->aof, options.dir, import_cut_offset(*import_out), err);
     return st;
 }
 
@@ -565,9 +620,12 @@ static int import_file(const struct import_command *command)
             buf_deinit(&out);
         } else {
             print_report(command, import);
+            if (context.aof != NULL)
+                print_aof_report(aof_report(context.aof));
         }
     }
     import_close(import);
+    aof_close(context.aof);
     unpack_destroy(context.unpack);
     buf_deinit(&context.packed);
     if (context.input > STDIN_FILENO)
