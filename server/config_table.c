@@ -337,6 +337,11 @@ const struct setting config_settings[] = {
     {TEXT("dbfilename", dbfilename, "dump.rdb"), .flags = SETTING_PROTECTED,
      .check = check_dbfilename},
     {BOOL("import-on-start", import_on_start, "yes"), .flags = IMMUTABLE},
+    {BOOL("appendonly", appendonly, "yes"), .flags = SETTING_DENY_LOADING},
+    {TEXT("appendfilename", appendfilename, "appendonly.aof"), .flags = IMMUTABLE,
+     .check = check_appendfilename},
+    {TEXT("appenddirname", appenddirname, "appendonlydir"), .flags = IMMUTABLE,
+     .check = check_appenddirname},
     {NUMBER("maxmemory", maxmemory, 0, UINT64_MAX, "0"), .flags = MEMORY},
     {CHOICE("maxmemory-policy", maxmemory_policy, policies, "noeviction")},
     {NUMBER("maxmemory-samples", maxmemory_samples, 1, INT_MAX, "5")},
@@ -478,11 +483,6 @@ const struct setting config_settings[] = {
     {BOOL("cluster-allow-pubsubshard-when-down", cluster_allow_pubsubshard_when_down, "yes")},
 
     /* Of Redis, without a meaning here */
-    {BOOL("appendonly", appendonly, "yes"), .flags = SETTING_DENY_LOADING},
-    {TEXT("appendfilename", appendfilename, "appendonly.aof"), .flags = IMMUTABLE,
-     .check = check_appendfilename},
-    {TEXT("appenddirname", appenddirname, "appendonlydir"), .flags = IMMUTABLE,
-     .check = check_appenddirname},
     {INERT_BOOL("no-appendfsync-on-rewrite", "no")},
     {INERT_NUMBER("auto-aof-rewrite-percentage", 0, INT_MAX, "100")},
     {INERT_NUMBER("auto-aof-rewrite-min-size", 0, COUNT_MAX, "64mb"), .flags = MEMORY},

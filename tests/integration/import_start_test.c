@@ -23,7 +23,7 @@
 
 struct fixture {
     char *root;
-    char data[512]; /* the server's directory */
+    char data[256]; /* the server's directory */
     char *digest;   /* owned: of the reference's dataset */
 };
 
@@ -259,14 +259,10 @@ static void an_import_that_is_killed_begins_anew(void **state)
 {
     /* Before and behind each step that others can see. */
     static const char *const kills[] = {
-        "open:import.tmp:1:KILL",
-        "rename:import.pending:1:KILL",
-        "rename:import.pending:1:KILL_AFTER",
-        "rename:rocksdb:1:KILL",
-        "rename:rocksdb:1:KILL_AFTER",
-        "write:journal:1:KILL",
-        "fdatasync:journal:1:KILL",
-        "unlink:import.pending:1:KILL",
+        "mkdir:import.tmp:1:KILL_AFTER",      "rename:import.pending:1:KILL",
+        "rename:import.pending:1:KILL_AFTER", "rename:rocksdb:1:KILL",
+        "rename:rocksdb:1:KILL_AFTER",        "write:journal:1:KILL",
+        "fdatasync:journal:1:KILL",           "unlink:import.pending:1:KILL",
         "unlink:import.pending:1:KILL_AFTER",
     };
     struct fixture *f = *state;
