@@ -191,7 +191,8 @@ bool ordered_index_has(const struct ordered_index *index, const struct part *ele
 
 struct order_leaf *ordered_index_find_victim(struct ordered_index *index, size_t *budget)
 {
-    for (; *budget != 0; --*budget) {
+    while (*budget != 0) {
+        --*budget; /* for victims too: all of their elements may be dirty, and stay */
         struct order_leaf *leaf = index->hand != NULL ? index->hand : index->first;
         if (leaf == NULL)
             return NULL;
