@@ -122,10 +122,10 @@ static void stage_request(struct call *c)
 }
 
 /* MULTI and EXEC stand outside of any database: a SELECT comes where the first effect needs one, as
- * Redis has it. */
-static void stage_group(struct exec *exec)
+ * Redis has it. What a SCAN or RANDOMKEY has deleted on its way belongs to nothing together. */
+static void stage_group(struct exec *exec, const struct command *command)
 {
-    bool several = exec->effect_count > 1;
+    bool several = exec->effect_count > 1 && (command->flags & CMD_TOUCHES_ARBITRARY_KEYS) == 0;
     if (several)
         journal_stage_raw(exec->journal, bytes_text("*1\r\n$5\r\nMULTI\r\n"));
     for (size_t at = 0; at < exec->effects.len;) {
@@ -165,7 +165,7 @@ void exec_stage_effects(struct call *c)
         if ((c->session->flags & SESSION_REPLAY) == 0) {
             if (request)
                 add_request(c);
-            stage_group(exec);
+            stage_group(exec, c->command);
         }
         forget_effects(exec);
     }
