@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Memory per element of collections that are wholly in RAM, in two servers with the same data: what MEMORY USAGE tells
-(of small ones, the mean of a sample), and what the process's RSS has grown by, once nothing is to be written any more.
+(of small ones, the mean of a sample), and what the process's RSS has grown by, once nothing is to be written any more
+and the allocator has given back what it can. Buffers of the journal and of RocksDB, whose size does not depend on what
+is in RAM, are told apart.
 
     memory_per_element.py --server build/basalt-server [--reference redis-server] [--elements 1000000] [--kinds hash,set]
 
@@ -39,31 +41,37 @@ def start(command, directory):
 
 
 def settled_rss(client, watch):
-    """RSS once it has stayed the same for two seconds: cuts are through, and freed pages given back."""
-    least, since, end = watch.rss(), time.time(), time.time() + 60
-    while time.time() - since < 2 and time.time() < end:
-        time.sleep(0.1)
+    """RSS once it has stayed the same for some seconds: cuts are through, and free pages given back."""
+    last, since, end = 0, time.time(), time.time() + 90
+    while time.time() - since < 6 and time.time() < end:
+        client.call("MEMORY", "PURGE")
+        time.sleep(0.5)
         now = watch.rss()
-        if now < least * 0.998 or now > least * 1.002:
-            since = time.time()
-        least = now
-    return least
+        if abs(now - last) > 0.003 * last:
+            last, since = now, time.time()
+    return last
+
+
+def buffers(client):
+    info = dict(l.split(":", 1) for l in client.call("INFO", "everything").decode().splitlines() if ":" in l)
+    return sum(int(info.get(name, 0)) for name in ("rocksdb_memtable_bytes", "journal_memory_bytes"))
 
 
 def measure(command, kind, elements):
-    """MEMORY USAGE and RSS per element."""
+    """Per element: MEMORY USAGE, and RSS but for the buffers; and these, in all."""
     directory = tempfile.mkdtemp(prefix="memory_per_element")
     server, port, client = start(command, directory)
     try:
         watch = Watch(server.pid)
-        before = settled_rss(client, watch)
+        before = settled_rss(client, watch) - buffers(client)
         load(port, kind, elements, 500)
         if kind.name == "small hashes":
             usage = sum(client.call("MEMORY", "USAGE", "user:%010d" % (i * (elements // SAMPLE))) for i in range(SAMPLE))
             usage *= elements / SAMPLE
         else:
             usage = client.call("MEMORY", "USAGE", "key", "SAMPLES", "0")
-        return usage / elements, (settled_rss(client, watch) - before) / elements
+        rss, fixed = settled_rss(client, watch), buffers(client)
+        return usage / elements, (rss - fixed - before) / elements, fixed
     finally:
         server.terminate()
         server.wait(120)
@@ -77,15 +85,14 @@ def main():
     ap.add_argument("--elements", type=int, default=1000000)
     ap.add_argument("--kinds", default=",".join(KINDS))
     o = ap.parse_args()
-    # The first one's write buffers and block cache do not grow with what is in RAM: small, so that they are not counted.
     first = [o.server, "--maxmemory", "8gb", "--memtable-size", "4mb", "--block-cache-size", "1mb", "--appendfsync", "no"]
     second = [o.reference, "--save", "", "--appendonly", "no"]
     worse = False
-    print(f"bytes per element, of {o.elements}    MEMORY USAGE        RSS   reference: MEMORY USAGE        RSS   RSS ratio")
+    print(f"bytes per element, of {o.elements}    MEMORY USAGE        RSS   reference: MEMORY USAGE        RSS   ratio   buffers")
     for name in o.kinds.split(","):
         a, b = (measure(command, KINDS[name], o.elements) for command in (first, second))
         worse = worse or a[1] > b[1]
-        print(f"{name:32} {a[0]:12.1f} {a[1]:10.1f} {b[0]:25.1f} {b[1]:10.1f} {a[1] / b[1]:11.2f}", flush=True)
+        print(f"{name:32} {a[0]:12.1f} {a[1]:10.1f} {b[0]:25.1f} {b[1]:10.1f} {a[1] / b[1]:7.2f} {a[2] >> 20:5} MiB", flush=True)
     sys.exit(worse)
 
 
