@@ -69,6 +69,8 @@ void member_cover_add(struct member_cover *cover, uint64_t from, uint64_t to)
 
 void member_cover_remove(struct member_cover *cover, uint64_t from, uint64_t to)
 {
+    if (from >= to)
+        return;
     if (cover->tail.len != 0 && cover->tail_position >= from && cover->tail_position < to)
         buf_clear(&cover->tail);
     for (uint32_t i = 0; i < cover->count;) {
