@@ -3,7 +3,8 @@
 #include "codec/mem.h"
 
 #define ALIKE_WITHIN_MS    60000
-#define COMPARED_COUNT_MAX 10 /* older entries are not looked at */
+#define COMPARED_COUNT_MAX 10   /* older entries are not looked at */
+#define NAME_BYTES_MAX     1024 /* of a key, channel or user; clients choose them */
 
 struct acl_log {
     struct acl_log_entry *newest, *oldest;
@@ -82,8 +83,14 @@ static struct acl_log_entry *find_alike(const struct acl_log *log, const struct 
     return NULL;
 }
 
-void acl_log_add(struct acl_log *log, const struct acl_denial *denial, uint64_t count_max)
+void acl_log_add(struct acl_log *log, const struct acl_denial *whole, uint64_t count_max)
 {
+    struct acl_denial cut = *whole;
+    const struct acl_denial *denial = &cut;
+    if (cut.object.len > NAME_BYTES_MAX)
+        cut.object.len = NAME_BYTES_MAX;
+    if (cut.user.len > NAME_BYTES_MAX)
+        cut.user.len = NAME_BYTES_MAX;
     struct acl_log_entry *entry = find_alike(log, denial);
     if (entry != NULL) {
         unlink_entry(log, entry);

@@ -35,8 +35,8 @@ struct acl_log;
 struct acl_log *acl_log_create(void);
 /* Accepts NULL. */
 void acl_log_destroy(struct acl_log *log);
-/* Keeps at most `count_max` entries. */
-void acl_log_add(struct acl_log *log, const struct acl_denial *denial, uint64_t count_max);
+/* Keeps at most `count_max` entries, and of long names the beginning. */
+void acl_log_add(struct acl_log *log, const struct acl_denial *whole, uint64_t count_max);
 void acl_log_clear(struct acl_log *log);
 size_t acl_log_count(const struct acl_log *log);
 /* The newest; go on with `older`. NULL when there is none. */

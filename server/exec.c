@@ -485,6 +485,10 @@ enum exec_result exec_retry(struct pending *p)
     if (exec->time_stale)
         exec_refresh_time(exec);
     session->reply.failed = false;
+    /* Whose connection is about to be closed may have lost its user, and must not go on as another.
+     */
+    if ((session->flags & SESSION_CLOSE_ASAP) != 0)
+        return EXEC_DONE;
     if (!exec_pass_access(exec, session, p->command, p->argv, p->argc))
         return EXEC_DONE;
     struct call call;

@@ -360,6 +360,13 @@ static void like_denials_are_one_entry_for_a_minute(void **state)
     add(log, "c", 121001);
     assert_int_equal(acl_log_count(log), 3);
     assert_bytes(acl_log_first(log)->object, bytes_text("c"));
+    char name[4096];
+    memset(name, 'x', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    add(log, name, 121001);
+    assert_int_equal(acl_log_first(log)->object.len, 1024);
+    add(log, name, 121001);
+    assert_int_equal(acl_log_first(log)->count, 2);
     acl_log_clear(log);
     assert_null(acl_log_first(log));
 }
