@@ -10,12 +10,19 @@ need node npm flock timeout
 
 place=$build/clients-node
 mkdir -p "$place"
+# A registry that cannot be reached is not asked again for a while: the others need not wait, too.
 install_packages() {
     cmp -s "$here/node/package-lock.json" "$place/installed" && return
+    [ -z "$(find "$place/failed" -mmin -10 2>/dev/null)" ] || return
     cp "$here/node/package.json" "$here/node/package-lock.json" "$place"
-    (cd "$place" && timeout 240 npm install --no-save --omit=optional --ignore-scripts \
-        --no-audit --no-fund >npm.log 2>&1) &&
+    if (cd "$place" && timeout 120 npm install --no-save --omit=optional --ignore-scripts \
+        --no-audit --no-fund >npm.log 2>&1); then
         cp "$here/node/package-lock.json" "$place/installed"
+        rm -f "$place/failed"
+    else
+        touch "$place/failed"
+        return 1
+    fi
 }
 exec 9>"$place/lock"
 flock 9
