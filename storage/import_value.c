@@ -39,10 +39,12 @@ static void put_element(void *arg, struct bytes key, struct bytes data)
 
 static void drop_written(struct object *o)
 {
+    const struct value_type *type = object_value_type((enum object_type)o->type);
     if (o->type == OBJECT_LIST)
         list_drop_written(o);
     else
-        (void)object_value_type((enum object_type)o->type)->drop_clean(o, SIZE_MAX);
+        while (type->drop_clean(o, type->bytes(o)) != 0)
+            ; /* a call goes through a bounded number of parts */
 }
 
 /* Writes the parts that have gathered. */
