@@ -258,6 +258,35 @@ static void a_file_is_of_one_moment(void **state)
     drop_loaded(theirs, dir);
 }
 
+static void what_is_dropped_while_it_is_saved_is_in_the_file(void **state)
+{
+    (void)state;
+    char *dir;
+    struct server_fixture *ours = start_server("--appendfsync", "everysec");
+    struct resp_client *server = server_fixture_connect(ours);
+    every_type_fill(server);
+    assert_reply(server, "DEBUG POPULATE 200000 key 100", "+OK");
+    assert_reply(server, "DEBUG CUT", "+OK");
+    char *digest = mem_strdup(resp_client_ask(server, "DEBUG DIGEST"));
+    assert_reply(server, "BGSAVE", "+Background saving started");
+    /* Where this process rests for long, the save is over by then. */
+    while (!info_says(server, "current_save_keys_total:2") && !info_says(server, "rdb_saves:1"))
+        (void)usleep(1000);
+    assert_reply(server, "FLUSHALL", "+OK");
+    assert_reply(server, "SET later 1", "+OK");
+    assert_reply(server, "DEBUG CUT", "+OK");
+    wait_for_info(server, "rdb_saves:1");
+    assert_reply(server, "DBSIZE", ":1");
+    struct server_fixture *theirs = load_file(ours, &dir);
+    struct resp_client *reference = server_fixture_connect(theirs);
+    assert_string_equal(resp_client_ask(reference, "DEBUG DIGEST"), digest);
+    mem_free(digest);
+    resp_client_close(reference);
+    resp_client_close(server);
+    server_fixture_destroy(ours);
+    drop_loaded(theirs, dir);
+}
+
 /* ---- Failures ---- */
 
 static struct server_fixture *start_with_faults(const char *faults)
@@ -374,6 +403,7 @@ int main(void)
         SERVER_TEST(old_versions_have_the_same_values),
         SERVER_TEST(large_collections_are_saved_from_their_elements),
         SERVER_TEST(a_file_is_of_one_moment),
+        SERVER_TEST(what_is_dropped_while_it_is_saved_is_in_the_file),
         SERVER_TEST(a_failed_save_is_an_error_and_leaves_the_old_file),
         SERVER_TEST(a_killed_save_leaves_the_old_file),
         SERVER_TEST(save_points_start_saves),
