@@ -173,6 +173,8 @@ static void write_replication(const struct services *services, struct buf *out)
     journal_read_stats(services->journal, &journal);
     info_text(out, "role", "master");
     info_u64(out, "connected_slaves", 0);
+    if (services->config->min_replicas_to_write != 0 && services->config->min_replicas_max_lag != 0)
+        info_u64(out, "min_slaves_good_slaves", 0);
     info_text(out, "master_failover_state", "no-failover");
     info_text(out, "master_replid", store_replication_id(services->store));
     info_text(out, "master_replid2", "0000000000000000000000000000000000000000");

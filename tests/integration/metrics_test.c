@@ -123,6 +123,30 @@ static void figures_are_those_of_info(void **state)
     buf_deinit(&answer);
 }
 
+static void cold_loads_are_counted(void **state)
+{
+    (void)state;
+    int port;
+    struct buf answer = {0};
+    struct server_fixture *server = start(&port);
+    struct resp_client *client = server_fixture_connect(server);
+    assert_reply(client, "SET key value", "+OK");
+    assert_reply(client, "DEBUG CUT", "+OK");
+    resp_client_close(client);
+    server_fixture_stop(server);
+    server_fixture_restart(server);
+    client = server_fixture_connect(server);
+    assert_reply(client, "GET key", "\"value\"");
+    request(port, SCRAPE, &answer);
+    assert_int_equal(value_of(&answer, "basalt_cold_loads"), 1);
+    assert_int_equal(value_of(&answer, "basalt_cold_load_duration_seconds_count"), 1);
+    assert_int_equal(value_of(&answer, "basalt_cold_load_duration_seconds_bucket{le=\"+Inf\"}"), 1);
+    assert_true(value_of(&answer, "basalt_cold_load_duration_seconds_sum") > 0);
+    resp_client_close(client);
+    server_fixture_destroy(server);
+    buf_deinit(&answer);
+}
+
 /* One line of the format, without its end. */
 static void check_line(const char *line, size_t len)
 {
@@ -269,6 +293,7 @@ int main(void)
         return 77;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(figures_are_those_of_info, server_fixture_teardown),
+        cmocka_unit_test_teardown(cold_loads_are_counted, server_fixture_teardown),
         cmocka_unit_test_teardown(each_line_is_of_the_format, server_fixture_teardown),
         cmocka_unit_test_teardown(only_scraping_is_answered, server_fixture_teardown),
         cmocka_unit_test_teardown(a_request_in_pieces_is_answered, server_fixture_teardown),
