@@ -93,14 +93,14 @@ void stream_part_value(const struct part *part, struct buf *out)
         put_varint(out, group->next_consumer);
         put_varint(out, group->last_id.ms);
         put_varint(out, group->last_id.seq);
-        put_varint(out, (uint64_t)(group->entries_read + 1));
+        put_varint(out, (uint64_t)group->entries_read + 1);
         put_name(out, group->name, group->name_len);
         break;
     }
     case STREAM_CONSUMER: {
         const struct stream_consumer_part *consumer = p;
         put_varint(out, (uint64_t)consumer->seen_at_ms);
-        put_varint(out, (uint64_t)(consumer->active_at_ms + 1));
+        put_varint(out, (uint64_t)consumer->active_at_ms + 1);
         put_name(out, consumer->name, consumer->name_len);
         break;
     }
@@ -156,7 +156,7 @@ struct stream_group_part *read_group_part(struct stream_reader *r, uint32_t numb
     part->number = number;
     part->next_consumer = next_consumer;
     part->last_id = last_id;
-    part->entries_read = (int64_t)entries_read - 1;
+    part->entries_read = (int64_t)(entries_read - 1);
     part->name_len = (uint32_t)name.len;
     if (name.len != 0)
         memcpy(part->name, name.data, name.len);
@@ -167,7 +167,7 @@ struct stream_consumer_part *read_consumer_part(struct stream_reader *r, uint32_
                                                 uint32_t number)
 {
     int64_t seen_at_ms = (int64_t)read_varint(r);
-    int64_t active_at_ms = (int64_t)read_varint(r) - 1;
+    int64_t active_at_ms = (int64_t)(read_varint(r) - 1);
     struct bytes name = read_bytes(r);
     if (!r->sound || name.len > UINT32_MAX / 2)
         return NULL;
