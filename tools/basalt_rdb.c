@@ -635,6 +635,21 @@ static int import_file(const struct import_command *command)
     return fflush(stdout) == 0 ? status : EXIT_FAILED;
 }
 
+static int run_command(const struct import_command *command)
+{
+    if (command->help) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    if (command->file == NULL || command->options.dir == NULL) {
+        (void)complain(command->file == NULL ? "which file? (or - for standard input)"
+                                             : "into which directory? (--dir DIR)",
+                       NULL);
+        return EXIT_USAGE;
+    }
+    return import_file(command);
+}
+
 int basalt_rdb(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -649,17 +664,7 @@ int basalt_rdb(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct import_command command;
-    if (!parse_command(argc - 1, argv + 1, &command))
-        return EXIT_USAGE;
-    if (command.help) {
-        print_help(stdout);
-        return EXIT_DONE;
-    }
-    if (command.file == NULL || command.options.dir == NULL) {
-        (void)complain(command.file == NULL ? "which file? (or - for standard input)"
-                                            : "into which directory? (--dir DIR)",
-                       NULL);
-        return EXIT_USAGE;
-    }
-    return import_file(&command);
+    int status = parse_command(argc - 1, argv + 1, &command) ? run_command(&command) : EXIT_USAGE;
+    buf_deinit(&command.filter.dbs);
+    return status;
 }
