@@ -338,6 +338,22 @@ static void drop_stream_consumer(void)
 {
     drop_element(FAMILY_STREAM, 'K', 0);
 }
+static void drop_zset_member(void)
+{
+    drop_element(FAMILY_ZSET, 'M', 40);
+}
+static void drop_zset_place(void)
+{
+    drop_element(FAMILY_ZSET, 'S', 40);
+}
+static void drop_zset_leaf(void)
+{
+    drop_element(FAMILY_ZSET, 'L', 0);
+}
+static void spoil_zset_leaf(void)
+{
+    spoil_element(FAMILY_ZSET, 'L', 0, true);
+}
 static void lengthen_chunk(void)
 {
     struct cold *cold = open_copy();
@@ -502,6 +518,15 @@ static const struct {
     {"a missing page of a stream", drop_stream_page, false, false,
      "the directory does not name this node"},
     {"a missing consumer", drop_stream_consumer, true, false, "its consumer is missing"},
+    {"a missing member of a sorted set", drop_zset_member, false, false,
+     "count: zset \"zset\" in database 0: 1499 members, where there should be 1500"},
+    {"a missing place of a sorted set", drop_zset_place, false, false,
+     "elements in a leaf of its order, where there should be"},
+    {"a missing place of a sorted set, deep", drop_zset_place, true, false,
+     "it is missing in the order of scores"},
+    {"a missing leaf of a sorted set", drop_zset_leaf, false, false,
+     "elements stand before the first leaf"},
+    {"a spoiled leaf of a sorted set", spoil_zset_leaf, false, false, "the leaf cannot be decoded"},
     {"a chunk that is too long", lengthen_chunk, false, false, "the chunk is too long"},
     {"a spoiled hash", spoil_hash_record, false, false,
      "record: hash \"hash7\" in database 0: the record cannot be decoded"},
