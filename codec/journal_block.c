@@ -13,6 +13,7 @@ enum {
     BLOCK_AT_PAYLOAD_CRC = 4,
     BLOCK_AT_PAYLOAD_LEN = 8,
     BLOCK_AT_DURABLE = 8, /* of a mark, which has no payload */
+    BLOCK_AT_TIME = 8,    /* the same of a time */
     BLOCK_AT_OFFSET = 16,
     BLOCK_AT_DB = 24,
     BLOCK_AT_FLAGS = 26,
@@ -40,6 +41,9 @@ static bool within_limits(const struct journal_block *block)
     if ((block->flags & JOURNAL_BLOCK_MARK) != 0)
         return block->flags == JOURNAL_BLOCK_MARK && block->payload_len == 0 &&
                block->offset <= JOURNAL_OFFSET_MAX && block->durable <= block->offset;
+    if ((block->flags & JOURNAL_BLOCK_TIME) != 0)
+        return block->flags == JOURNAL_BLOCK_TIME && block->payload_len == 0 &&
+               block->offset <= JOURNAL_OFFSET_MAX && block->time_ms >= 0;
     return block->payload_len <= JOURNAL_BLOCK_PAYLOAD_BYTES_MAX &&
            block->offset <= JOURNAL_OFFSET_MAX - block->payload_len;
 }
@@ -53,6 +57,8 @@ void journal_block_header_encode(const struct journal_block *block,
     store_le32(out + BLOCK_AT_PAYLOAD_CRC, block->payload_crc);
     if ((block->flags & JOURNAL_BLOCK_MARK) != 0)
         store_le64(out + BLOCK_AT_DURABLE, block->durable);
+    else if ((block->flags & JOURNAL_BLOCK_TIME) != 0)
+        store_le64(out + BLOCK_AT_TIME, (uint64_t)block->time_ms);
     else
         store_le64(out + BLOCK_AT_PAYLOAD_LEN, block->payload_len);
     store_le64(out + BLOCK_AT_OFFSET, block->offset);
@@ -82,6 +88,8 @@ enum status journal_block_header_decode(const uint8_t header[JOURNAL_BLOCK_HEADE
     };
     if ((block.flags & JOURNAL_BLOCK_MARK) != 0)
         block.durable = load_le64(header + BLOCK_AT_DURABLE);
+    else if ((block.flags & JOURNAL_BLOCK_TIME) != 0)
+        block.time_ms = (int64_t)load_le64(header + BLOCK_AT_TIME);
     else
         block.payload_len = load_le64(header + BLOCK_AT_PAYLOAD_LEN);
     if ((block.flags & ~JOURNAL_BLOCK_FLAGS_ALL) != 0)

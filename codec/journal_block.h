@@ -26,9 +26,12 @@ enum journal_block_flag {
     /* An empty block that says up to where the stream was durable when it was written: what
      * JOURNAL_BLOCK_AFTER_SYNC cannot say when more was written during the sync. Alone. */
     JOURNAL_BLOCK_MARK = 1 << 2,
+    /* An empty block that says when the blocks behind it were written, at the earliest. Alone. */
+    JOURNAL_BLOCK_TIME = 1 << 3,
 };
 #define JOURNAL_BLOCK_FLAGS_ALL                                                                    \
-    ((uint16_t)(JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED | JOURNAL_BLOCK_MARK))
+    ((uint16_t)(JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED | JOURNAL_BLOCK_MARK |             \
+                JOURNAL_BLOCK_TIME))
 
 struct journal_block {
     uint64_t payload_len;
@@ -37,7 +40,14 @@ struct journal_block {
     uint16_t db;          /* the database selected when the payload starts */
     uint16_t flags;       /* enum journal_block_flag */
     uint64_t durable;     /* of JOURNAL_BLOCK_MARK; else 0 */
+    int64_t time_ms;      /* of JOURNAL_BLOCK_TIME, wall clock; else 0 */
 };
+
+/* Whether the block says something about others, and is none of the stream. */
+static inline bool journal_block_is_note(const struct journal_block *block)
+{
+    return (block->flags & (JOURNAL_BLOCK_MARK | JOURNAL_BLOCK_TIME)) != 0;
+}
 
 /* Checks (CHECK) that the fields are within their limits. */
 void journal_block_header_encode(const struct journal_block *block,

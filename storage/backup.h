@@ -69,6 +69,8 @@ struct restore_options {
     const char *name; /* of the backup; NULL: the latest that will do */
     bool has_offset;
     uint64_t to_offset; /* not beyond this stream offset */
+    bool has_time;      /* of the two, one at most */
+    int64_t to_time_ms; /* not what was written behind this moment */
     backup_progress_fn *progress;
     void *arg;
 };

@@ -47,6 +47,8 @@ static enum status choose_segments(struct restore *restore, struct err *err)
     uint64_t offset = restore->base->cut_offset;
     while (offset < restore->target) {
         const struct backup_file *file = find_segment(restore, offset);
+        if (file == NULL && restore->options->has_time) /* all that there is will be searched */
+            break;
         if (file == NULL)
             return err_set(err, ST_NOT_FOUND,
                            "the backups have the journal from backup %s on only up to offset "
@@ -60,20 +62,46 @@ static enum status choose_segments(struct restore *restore, struct err *err)
     return ST_OK;
 }
 
+/* Whether a backup may be the base for what is wanted. */
+static bool may_be_base(const struct restore *restore, const struct backup_manifest *manifest)
+{
+    const struct restore_options *options = restore->options;
+    if (options->name != NULL && strcmp(manifest->name, options->name) != 0)
+        return false;
+    if (options->has_offset)
+        return manifest->cut_offset <= options->to_offset;
+    /* the oldest, if none is old enough: its journal may begin before */
+    return !options->has_time || restore->base == NULL ||
+           manifest->created_ms <= options->to_time_ms;
+}
+
+/* No backup that was made later knows what happened then. */
+static enum status check_time(const struct restore *restore, struct err *err)
+{
+    const struct backup_manifest *last = restore->base;
+    for (size_t i = 0; i < restore->list.count; i++)
+        if (strcmp(restore->list.items[i].replication_id, last->replication_id) == 0)
+            last = &restore->list.items[i];
+    if (restore->options->has_time && restore->options->to_time_ms > last->created_ms)
+        return err_set(err, ST_NOT_FOUND, "the last backup of this history is of %s, before that",
+                       last->name);
+    return ST_OK;
+}
+
 /* The latest backup that is not beyond what is wanted. */
 static enum status choose_base(struct restore *restore, struct err *err)
 {
     const struct restore_options *options = restore->options;
     for (size_t i = 0; i < restore->list.count; i++) {
         const struct backup_manifest *manifest = &restore->list.items[i];
-        if (options->name != NULL && strcmp(manifest->name, options->name) != 0)
-            continue;
-        if (!options->has_offset || manifest->cut_offset <= options->to_offset)
+        if (may_be_base(restore, manifest))
             restore->base = manifest;
     }
     if (restore->base != NULL) {
         restore->target = options->has_offset ? options->to_offset : restore->base->end_offset;
-        return ST_OK;
+        if (options->has_time)
+            restore->target = UINT64_MAX;
+        return check_time(restore, err);
     }
     if (options->has_offset && restore->list.count != 0)
         return err_set(err, ST_NOT_FOUND, "no backup in %s reaches back to offset %" PRIu64,
@@ -152,12 +180,32 @@ static enum status renew_identity(struct restore *restore, struct err *err)
     return st;
 }
 
+/* The time that is wanted, as an offset of what was fetched. */
+static enum status find_target(struct restore *restore, const char *path, struct err *err)
+{
+    uint64_t cut = restore->base->cut_offset;
+    int64_t first_ms = 0;
+    int64_t time_ms = restore->options->to_time_ms;
+    enum status st = journal_walk_find_time(restore->options->env, path, cut, time_ms,
+                                            &restore->target, &first_ms, err);
+    if (st == ST_OK && restore->base->created_ms > time_ms && first_ms > time_ms)
+        return err_set(err, ST_NOT_FOUND, "no backup reaches back to that time; the oldest is %s",
+                       restore->base->name);
+    if (st == ST_OK && restore->target < cut)
+        restore->target = cut;
+    return st;
+}
+
 static enum status cut_journal(struct restore *restore, struct err *err)
 {
     char path[ENV_PATH_BYTES_MAX + 16];
     uint64_t end = restore->base->cut_offset;
     enum status st = ST_OK;
     (void)snprintf(path, sizeof(path), "%s/journal", restore->dir);
+    if (restore->segment_count != 0 && restore->options->has_time)
+        st = find_target(restore, path, err);
+    if (st != ST_OK)
+        return st;
     if (restore->segment_count != 0)
         st = journal_walk_cut(restore->options->env, path, restore->target, &end, err);
     restore->report->end_offset = end;

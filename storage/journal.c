@@ -470,6 +470,7 @@ static struct journal *create(const struct journal_options *options)
     journal->segment_bytes =
         options->segment_bytes == 0 ? JOURNAL_SEGMENT_BYTES_DEFAULT : options->segment_bytes;
     journal->retry_ms = options->retry_ms == 0 ? JOURNAL_RETRY_MS_DEFAULT : options->retry_ms;
+    journal->time_interval_ms = options->time_interval_ms;
     journal->notify = options->notify;
     journal->notify_arg = options->notify_arg;
     journal->log = options->log;

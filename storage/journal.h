@@ -69,6 +69,9 @@ struct journal_options {
     /* If a block after `needed_from` is damaged, let the stream end there instead of refusing to
      * open; the damaged and all later segments are kept aside under names in ".lost-<time>". */
     bool accept_loss;
+    /* The files tell the time of what is written at least so often (while something is): for
+     * journal_walk_find_time. 0: never. */
+    uint32_t time_interval_ms;
     uint32_t retry_ms; /* pause between attempts to leave the failed state; 0: the default */
     /* Called on the journal thread when `durable` grew, when the failed state began or ended, when
      * journal_backlogged went back to false, and, if asked for by journal_watch_written, when

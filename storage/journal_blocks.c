@@ -86,12 +86,29 @@ static enum status put_mark(struct journal_sink *sink, const struct journal_bloc
     return put(sink, bytes_make(sink->mark, sizeof(sink->mark)), err);
 }
 
+/* Says before `next` what time it is, if that is due. */
+static enum status put_time(const struct journal *journal, struct journal_sink *sink,
+                            struct block_cursor next, struct err *err)
+{
+    int64_t now_ms = journal->time_interval_ms == 0 ? 0 : env_now_realtime_ms(journal->env);
+    if (now_ms <= 0 || now_ms - sink->timed_ms < (int64_t)journal->time_interval_ms)
+        return ST_OK; /* also when the clock was put back: times never descend */
+    struct journal_block first;
+    struct bytes room = take_piece(&next, JOURNAL_BLOCK_HEADER_BYTES);
+    CHECK(journal_block_header_decode(room.data, &first, NULL) == ST_OK);
+    struct journal_block time = {
+        .offset = first.offset, .db = first.db, .flags = JOURNAL_BLOCK_TIME, .time_ms = now_ms};
+    journal_block_header_encode(&time, sink->time);
+    sink->timed_ms = now_ms;
+    return put(sink, bytes_make(sink->time, sizeof(sink->time)), err);
+}
+
 enum status journal_put_blocks(struct journal *journal, struct block_cursor *at, uint64_t target,
                                uint64_t bytes_max, struct journal_sink *sink, struct err *err)
 {
     uint64_t durable = journal->durable_at.offset;
     uint64_t blocks = 0;
-    enum status st = ST_OK;
+    enum status st = at->offset < target ? put_time(journal, sink, *at, err) : ST_OK;
     while (st == ST_OK && at->offset < target && sink->bytes < bytes_max) {
         struct journal_block block = finish_header(*at, durable);
         st = put_mark(sink, &block, durable, err);

@@ -181,6 +181,8 @@ struct journal_sink {
     uint64_t bytes;   /* put in so far */
     uint64_t claimed; /* the file says that the stream was durable up to here */
     uint8_t mark[JOURNAL_BLOCK_HEADER_BYTES];
+    int64_t timed_ms; /* the last time that the file says; 0: none yet */
+    uint8_t time[JOURNAL_BLOCK_HEADER_BYTES];
     int count;
     struct iovec parts[JOURNAL_SINK_PARTS_MAX]; /* not yet written */
 };
@@ -227,6 +229,7 @@ struct journal {
     char *dir;
     uint64_t segment_bytes;
     uint32_t retry_ms;
+    uint32_t time_interval_ms;
     void (*notify)(void *arg);
     void *notify_arg;
     log_fn *log;
@@ -287,6 +290,7 @@ struct journal {
     int64_t retry_at_us;       /* next attempt to leave the failed state */
     int64_t complain_at_us;    /* no log line about a failed attempt before */
     uint64_t claimed;          /* the file says that the stream was durable up to here */
+    int64_t timed_ms;          /* the last time that the file says; 0: none yet */
     unsigned quiet_rounds;
     int64_t sync_us_usual;  /* a moving average */
     int64_t synced_at_us;   /* when the last sync ended */

@@ -211,7 +211,7 @@ static enum status walk_blocks(struct segment_file *file, uint64_t start, uint64
             return st;
         }
         walk->last_closed = (block.flags & JOURNAL_BLOCK_CLOSED) != 0;
-        if ((block.flags & JOURNAL_BLOCK_MARK) == 0) {
+        if (!journal_block_is_note(&block)) {
             walk->last_pos = walk->pos;
             walk->last_offset = walk->offset;
             walk->has_last = true;

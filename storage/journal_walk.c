@@ -125,6 +125,50 @@ enum status journal_walk_segments(struct env *env, const char *dir, uint64_t fro
     return st;
 }
 
+/* ---- Times ---- */
+
+static enum status find_time_in(struct env *env, const char *dir, const struct segment *segment,
+                                uint64_t from, int64_t time_ms, uint64_t *offset_out,
+                                int64_t *first_ms_out, struct err *err)
+{
+    struct segment_file file;
+    uint64_t offset = segment->start;
+    enum status st = segment_file_open(&file, env, dir, segment->start, ENV_READ, err);
+    if (st != ST_OK)
+        return st;
+    while (st == ST_OK && offset < segment->end && *offset_out == UINT64_MAX) {
+        struct journal_block block;
+        st = segment_file_header(&file, offset, &block, err);
+        if (st != ST_OK)
+            break;
+        if ((block.flags & JOURNAL_BLOCK_TIME) != 0) {
+            if (offset < from || *first_ms_out == INT64_MAX)
+                *first_ms_out = block.time_ms;
+            if (offset >= from && block.time_ms > time_ms)
+                *offset_out = offset;
+        }
+        offset += block.payload_len;
+        file.pos += JOURNAL_BLOCK_HEADER_BYTES + block.payload_len;
+    }
+    segment_file_close(&file);
+    return st == ST_END || st == ST_CORRUPT ? ST_OK : st;
+}
+
+enum status journal_walk_find_time(struct env *env, const char *dir, uint64_t from, int64_t time_ms,
+                                   uint64_t *offset_out, int64_t *first_ms_out, struct err *err)
+{
+    struct segment_list list = {0};
+    enum status st = journal_scan_list(env, dir, &list, err);
+    *offset_out = UINT64_MAX;
+    *first_ms_out = INT64_MAX;
+    for (size_t i = 0; st == ST_OK && i < list.count && *offset_out == UINT64_MAX; i++)
+        if (list.items[i].end > from)
+            st = find_time_in(env, dir, &list.items[i], from, time_ms, offset_out, first_ms_out,
+                              err);
+    segment_list_deinit(&list);
+    return st;
+}
+
 /* ---- Cutting ---- */
 
 static enum status cut_segment(struct env *env, const char *dir, uint64_t start, uint64_t upto,

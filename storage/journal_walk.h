@@ -41,6 +41,14 @@ MUST_USE enum status journal_walk_segments(struct env *env, const char *dir, uin
                                            uint64_t to, journal_walk_segment_fn *fn, void *arg,
                                            struct err *err);
 
+/* Where the first block stands that was written behind a moment, as the files tell
+ * (journal_options.time_interval_ms); UINT64_MAX: none was. `*first_ms_out` is the last time
+ * that is told before `from` in its segment, else the first one behind; INT64_MAX: none is. A torn
+ * tail is no error. */
+MUST_USE enum status journal_walk_find_time(struct env *env, const char *dir, uint64_t from,
+                                            int64_t time_ms, uint64_t *offset_out,
+                                            int64_t *first_ms_out, struct err *err);
+
 /* Cuts the journal of a directory that no process has open at the last block boundary that is not
  * behind `upto`; what follows goes. Durable at return. `*end_out` is where it ends now. */
 MUST_USE enum status journal_walk_cut(struct env *env, const char *dir, uint64_t upto,

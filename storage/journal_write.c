@@ -253,6 +253,7 @@ static void use_segment(struct journal *journal, uint64_t start, int fd, uint64_
     journal->file_bytes_all = file_pos;
     journal->file_pos_durable = JOURNAL_SEGMENT_HEADER_BYTES;
     journal->claimed = start;
+    journal->timed_ms = 0;
     journal->sync_failed = false;
     journal->closed_mark = false;
     journal->trim_due = true;
@@ -420,8 +421,11 @@ static void write_batch(struct journal *journal, uint64_t target)
 {
     struct err err;
     struct block_cursor at = journal->write_at;
-    struct journal_sink sink = {
-        .env = journal->env, .fd = journal->fd, .path = journal->path, .claimed = journal->claimed};
+    struct journal_sink sink = {.env = journal->env,
+                                .fd = journal->fd,
+                                .path = journal->path,
+                                .claimed = journal->claimed,
+                                .timed_ms = journal->timed_ms};
     uint64_t room = journal->file_pos < journal->segment_bytes
                         ? journal->segment_bytes - journal->file_pos
                         : BATCH_BYTES_MAX; /* while the next segment is being made */
@@ -441,6 +445,7 @@ static void write_batch(struct journal *journal, uint64_t target)
     if (journal->file_bytes_all < journal->file_pos)
         journal->file_bytes_all = journal->file_pos;
     journal->claimed = sink.claimed;
+    journal->timed_ms = sink.timed_ms;
     note_written(journal);
 }
 

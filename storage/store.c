@@ -14,12 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RESOLVER_THREADS    2
-#define CUT_BUDGET_US       500
-#define EVICT_EXTRA_US      2000 /* more for each 64th of maxmemory over the bound */
-#define EVICT_BUDGET_US_MAX 10000
-#define EVICT_BUDGET_US     300
-#define EXPIRE_BUDGET_US    500
+#define JOURNAL_TIME_INTERVAL_MS 100
+#define RESOLVER_THREADS         2
+#define CUT_BUDGET_US            500
+#define EVICT_EXTRA_US           2000 /* more for each 64th of maxmemory over the bound */
+#define EVICT_BUDGET_US_MAX      10000
+#define EVICT_BUDGET_US          300
+#define EXPIRE_BUDGET_US         500
 
 struct store {
     struct store_options options;
@@ -172,6 +173,7 @@ static enum status open_journal(struct store *store, uint64_t cut_offset, struct
                                       .segment_bytes = store->options.segment_bytes,
                                       .fsync = store->options.fsync,
                                       .retain_bytes = store->options.retain_bytes,
+                                      .time_interval_ms = JOURNAL_TIME_INTERVAL_MS,
                                       .start_offset = cut_offset,
                                       .needed_from = cut_offset,
                                       .accept_loss = store->options.accept_loss,

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "codec/buf.h"
@@ -24,6 +25,8 @@ static void print_help(FILE *out)
         "  --to-offset N   not what was written behind this offset of the journal: the dataset\n"
         "                  stops at the last turn of the server's loop that ends at N or before\n"
         "                  (default: where the backup ends)\n"
+        "  --to-time T     not what was written behind this moment: seconds since 1970, or UTC as\n"
+        "                  2026-11-21T17:57:23Z (the whole second is in)\n"
         "  --json          the result as JSON on standard output\n"
         "  --help          this text\n\n"
         "The restored dataset has a replication id of its own: replicas of the old one make a\n"
@@ -42,13 +45,28 @@ struct context {
     struct tool_signals signals;
 };
 
+/* The last millisecond of a second. */
+static bool parse_time(const char *text, int64_t *ms_out)
+{
+    struct tm tm = {0};
+    uint64_t seconds;
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (end != NULL && (strcmp(end, "Z") == 0 || *end == '\0'))
+        seconds = (uint64_t)timegm(&tm);
+    else if (!number_parse_u64(bytes_text(text), &seconds))
+        return false;
+    if (seconds > INT64_MAX / 1000 - 1)
+        return false;
+    *ms_out = (int64_t)seconds * 1000 + 999;
+    return true;
+}
+
 static bool parse_command(int argc, char **argv, struct restore_command *out)
 {
-    static const struct option long_options[] = {{"backup", required_argument, NULL, 'b'},
-                                                 {"to-offset", required_argument, NULL, 'o'},
-                                                 {"json", no_argument, NULL, 'j'},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"backup", required_argument, NULL, 'b'},  {"to-offset", required_argument, NULL, 'o'},
+        {"to-time", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     *out = (struct restore_command){.json = false};
     opterr = 0;
     optind = 0;
@@ -61,6 +79,12 @@ static bool parse_command(int argc, char **argv, struct restore_command *out)
             out->options.has_offset = true;
             if (!number_parse_u64(bytes_text(optarg), &out->options.to_offset))
                 return tool_complain("restore", "--to-offset wants a number, not", optarg);
+            break;
+        case 't':
+            out->options.has_time = true;
+            if (!parse_time(optarg, &out->options.to_time_ms))
+                return tool_complain("restore", "--to-time wants 2026-11-21T17:57:23Z, not",
+                                     optarg);
             break;
         case 'j':
             out->json = true;
@@ -77,6 +101,8 @@ static bool parse_command(int argc, char **argv, struct restore_command *out)
     if (argc - optind != 2)
         return tool_complain("restore", "two directories are wanted, the backups' and the new one",
                              NULL);
+    if (out->options.has_time && out->options.has_offset)
+        return tool_complain("restore", "either --to-time or --to-offset", NULL);
     out->options.dest = argv[optind];
     out->options.dir = argv[optind + 1];
     return true;

@@ -166,6 +166,51 @@ static void each_point_of_the_history_can_be_restored(void **state)
     backup_list_deinit(&list);
 }
 
+/* Waits for the next second of the wall clock, and tells the one that is over. */
+static void pass_second(char out[32])
+{
+    time_t now = time(NULL);
+    const struct timespec pause = {.tv_nsec = 20000000};
+    while (time(NULL) == now)
+        (void)nanosleep(&pause, NULL);
+    (void)nanosleep(&pause, NULL); /* the server's clock has passed it, too */
+    (void)snprintf(out, 32, "%lld", (long long)now);
+}
+
+static void each_moment_since_the_first_backup_can_be_restored(void **state)
+{
+    struct fixture *f = *state;
+    char digests[4][DIGEST_BYTES];
+    char times[4][32];
+    char later[32];
+    fill(f, 0, 20);
+    assert_reply(f->client, "DEBUG CUT", "+OK");
+    for (int i = 0; i < 4; i++) {
+        fill(f, 100 * i, 100 * i + 10);
+        read_digest(f->client, digests[i]);
+        (void)resp_client_ask(f->client, "WAITAOF 1 0 5000");
+        pass_second(times[i]);
+        if (i == 0)
+            assert_int_equal(back_up(f), 0);
+        if (i == 1)
+            assert_reply(f->client, "DEBUG CUT", "+OK");
+    }
+    assert_int_equal(back_up(f), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored, "--to-time", times[i]),
+                         0);
+        assert_restored(f, digests[i]);
+    }
+    (void)snprintf(later, sizeof(later), "%lld", (long long)time(NULL) + 100);
+    assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored, "--to-time", later), 1);
+    tool_assert_printed(f->root, "stderr", "the last backup of this history is of");
+    assert_int_equal(
+        TOOL_RUN(f->root, "restore", f->dest, f->restored, "--to-time", "2001-01-01T00:00:00Z"), 1);
+    tool_assert_printed(f->root, "stderr", "no backup reaches back to that time");
+    assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored, "--to-time", "soon"), 2);
+    assert_false(exists(f->restored));
+}
+
 static void what_is_stored_already_is_not_copied_again(void **state)
 {
     struct fixture *f = *state;
@@ -355,6 +400,7 @@ int main(void)
         return EXIT_SKIPPED;
     const struct CMUnitTest tests[] = {
         TEST_WITH(each_point_of_the_history_can_be_restored, setup, teardown),
+        TEST_WITH(each_moment_since_the_first_backup_can_be_restored, setup, teardown),
         TEST_WITH(what_is_stored_already_is_not_copied_again, setup, teardown),
         TEST_WITH(a_stopped_dataset_can_be_backed_up, setup, teardown),
         TEST_WITH(one_backup_at_a_time_is_staged, setup, teardown),

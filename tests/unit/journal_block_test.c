@@ -144,6 +144,9 @@ static void fields_are_checked_although_the_checksum_is_right(void **state)
         {26, JOURNAL_BLOCK_AFTER_SYNC | JOURNAL_BLOCK_CLOSED, 2, ST_OK},
         {26, JOURNAL_BLOCK_MARK, 2, ST_OK},
         {26, JOURNAL_BLOCK_MARK | JOURNAL_BLOCK_CLOSED, 2, ST_CORRUPT},
+        {26, JOURNAL_BLOCK_TIME, 2, ST_OK},
+        {26, JOURNAL_BLOCK_TIME | JOURNAL_BLOCK_MARK, 2, ST_CORRUPT},
+        {26, JOURNAL_BLOCK_TIME | JOURNAL_BLOCK_AFTER_SYNC, 2, ST_CORRUPT},
         {26, JOURNAL_BLOCK_FLAGS_ALL + 1, 2, ST_UNSUPPORTED},
         {26, 0x8000, 2, ST_UNSUPPORTED},
         {24, 0xffff, 2, ST_OK},
@@ -191,6 +194,31 @@ static void a_mark_is_written_and_read(void **state)
         assert_status(journal_block_header_decode(out, &block, NULL),
                       durable == mark.offset ? ST_OK : ST_CORRUPT);
     }
+    buf_deinit(&file);
+}
+
+static void a_time_is_written_and_read(void **state)
+{
+    (void)state;
+    struct err err;
+    struct buf file = {0};
+    struct journal_block time = {.offset = UINT64_C(0x0102030405060708),
+                                 .db = 0x1234,
+                                 .flags = JOURNAL_BLOCK_TIME,
+                                 .time_ms = INT64_C(1700000000123)};
+    uint8_t out[JOURNAL_BLOCK_HEADER_BYTES];
+    struct journal_block block;
+    journal_block_header_encode(&time, out);
+    golden_read("journal/v1/time.bin", &file);
+    assert_bytes(bytes_make(out, sizeof(out)), buf_bytes(&file));
+    assert_ok(journal_block_header_decode(file.data, &block, &err), &err);
+    assert_int_equal(block.payload_len, 0);
+    assert_int_equal(block.offset, time.offset);
+    assert_int_equal(block.time_ms, time.time_ms);
+    assert_true(journal_block_is_note(&block));
+    store_le64(out + 8, UINT64_MAX);
+    store_le32(out + 28, crc32c(0, out, 28));
+    assert_status(journal_block_header_decode(out, &block, NULL), ST_CORRUPT);
     buf_deinit(&file);
 }
 
@@ -255,6 +283,7 @@ int main(void)
         TEST_WITH(each_flipped_byte_and_truncation_of_a_payload_is_detected, load_golden, NULL),
         TEST_WITH(fields_are_checked_although_the_checksum_is_right, load_golden, NULL),
         TEST_WITH(a_mark_is_written_and_read, NULL, NULL),
+        TEST_WITH(a_time_is_written_and_read, NULL, NULL),
         TEST_WITH(a_segment_of_another_version_is_told_from_a_damaged_one, load_golden, NULL),
         TEST_WITH(a_block_behind_damage_is_found_wherever_it_stands, load_golden, NULL),
         TEST_WITH(a_broken_header_does_not_hide_a_good_one_inside_it, load_golden, NULL),
