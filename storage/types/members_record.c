@@ -47,6 +47,8 @@ static bool read_record(struct bytes record, bool valued, struct member_content 
         if (record.len < at + PART_PREFIX_BYTES)
             return false;
         content->prefix = (int64_t)load_le64(record.data + at);
+        if (valued && content->prefix < 0) /* no deadline */
+            return false;
         at += PART_PREFIX_BYTES;
     }
     content->value = bytes_make(record.data + at, record.len - at);
@@ -153,6 +155,8 @@ static bool get_prefix(struct bytes *in, struct member_content *content)
         return false;
     if (content->prefixed)
         content->prefix = (int64_t)load_le64(in->data + 1);
+    if (content->prefixed && content->valued && content->prefix < 0) /* no deadline */
+        return false;
     in->data += len;
     in->len -= len;
     return true;

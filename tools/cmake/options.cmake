@@ -15,8 +15,10 @@ target_compile_options(basalt_options INTERFACE
     -Wmissing-prototypes -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wswitch-enum
     -fno-omit-frame-pointer -fno-strict-aliasing)
 if(CMAKE_C_COMPILER_ID MATCHES "Clang")
-    # CHECK(!"what is wrong") is how unreachable code says so.
-    target_compile_options(basalt_options INTERFACE -Wthread-safety -Wno-string-conversion)
+    # CHECK(!"what is wrong") is how unreachable code says so. A struct object without bytes behind
+    # it may stand inside of others.
+    target_compile_options(basalt_options INTERFACE -Wthread-safety -Wno-string-conversion
+        -Wno-gnu-variable-sized-type-not-at-end)
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_definitions(basalt_options INTERFACE BASALT_DEBUG=1)
