@@ -257,7 +257,7 @@ static enum status compressed_string(struct rdb_input *in, struct buf *scratch, 
     if (st != ST_OK)
         return st;
     buf_clear(scratch);
-    if (!buf_try_reserve(scratch, (size_t)len))
+    if (!buf_try_reserve(scratch, (size_t)len + 1)) /* not NULL, even if it is empty */
         return rdb_input_fail(in, err, ST_LIMIT, "out of memory for a string of %" PRIu64 " bytes",
                               len);
     if (lzf_decode(packed, scratch->data, (size_t)len) != ST_OK)

@@ -87,7 +87,7 @@ enum status rdb_decode_kept_text(struct rdb_decoding *v, struct bytes *out)
     if (st != ST_OK)
         return st;
     buf_clear(&v->texts[1]);
-    if (!buf_try_reserve(&v->texts[1], text.len))
+    if (!buf_try_reserve(&v->texts[1], text.len + 1)) /* not NULL, even if it is empty */
         return rdb_input_fail(v->in, v->err, ST_LIMIT, "out of memory");
     buf_append_bytes(&v->texts[1], text);
     *out = buf_bytes(&v->texts[1]);

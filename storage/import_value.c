@@ -14,10 +14,10 @@
 
 struct value {
     struct import *import;
-    struct rdb_load load;
     struct buf scratch;
     enum status element_status; /* of element records: the first failure */
     struct err *element_err;
+    struct rdb_load load; /* last, as it ends with an array */
 };
 
 static enum family family_of(const struct object *o)

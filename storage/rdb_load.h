@@ -18,7 +18,6 @@ struct zset_build;
 
 struct rdb_load {
     const struct list_rules *rules; /* borrowed; with the rules of all types */
-    struct object o;                /* has a value once an element came, but that of a string */
     struct buf text;                /* of a string */
     enum rdb_value_form form;
     uint64_t count; /* as the value claims */
@@ -26,6 +25,8 @@ struct rdb_load {
     bool has_element;
     struct zset_build *zset; /* owned: what becomes a sorted set */
     struct stream_load stream;
+    /* Last, as it ends with an array. Has a value once an element came, but that of a string. */
+    struct object o;
 };
 
 void rdb_load_init(struct rdb_load *load, const struct list_rules *rules);
