@@ -85,7 +85,7 @@ def main():
     ap.add_argument("--elements", type=int, default=1000000)
     ap.add_argument("--kinds", default=",".join(KINDS))
     o = ap.parse_args()
-    first = [o.server, "--maxmemory", "8gb", "--memtable-size", "4mb", "--block-cache-size", "1mb", "--appendfsync", "no"]
+    first = [o.server, "--maxmemory", "8gb", "--appendfsync", "no"]
     second = [o.reference, "--save", "", "--appendonly", "no"]
     worse = False
     print(f"bytes per element, of {o.elements}    MEMORY USAGE        RSS   reference: MEMORY USAGE        RSS   ratio   buffers")
