@@ -27,6 +27,7 @@
 #include "server/output.h"
 #include "server/pubsub.h"
 #include "server/push.h"
+#include "server/replicas.h"
 #include "server/services.h"
 #include "server/stats.h"
 #include "server/tracking.h"
@@ -144,6 +145,7 @@ void session_deinit(struct exec *exec, struct session *session)
     pubsub_forget(exec->services->pubsub, session);
     tracking_disable(exec->services->tracking, session);
     monitors_remove(exec->services->monitors, session);
+    replicas_remove(exec->services->replicas, session);
     multi_end(exec->watches, session);
     mem_free(session->name);
     mem_free(session->lib_name);

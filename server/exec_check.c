@@ -6,6 +6,7 @@
 #include "server/config.h"
 #include "server/exec_access.h"
 #include "server/multi.h"
+#include "server/replicas.h"
 #include "server/scripting.h"
 #include "server/services.h"
 #include "server/stats.h"
@@ -153,8 +154,7 @@ bool exec_pass_access(struct exec *exec, struct session *session, const struct c
     return allowed;
 }
 
-/* True, and why was replied, while nobody may write. There are no replicas, hence none that are
- * good enough for min-replicas-to-write. */
+/* True, and why was replied, while nobody may write. */
 static bool refuse_writes(struct exec *exec, struct session *session, const struct command *command)
 {
     const struct config *config = exec->config;
@@ -166,7 +166,8 @@ static bool refuse_writes(struct exec *exec, struct session *session, const stru
         refuse(exec, session, command, text);
         return true;
     }
-    if (config->min_replicas_to_write != 0 && config->min_replicas_max_lag != 0) {
+    if (config->min_replicas_to_write != 0 && config->min_replicas_max_lag != 0 &&
+        replicas_count_good(exec->services->replicas) < (size_t)config->min_replicas_to_write) {
         refuse(exec, session, command, "NOREPLICAS Not enough good replicas to write.");
         return true;
     }

@@ -4,6 +4,7 @@
 #include "server/conn.h"
 #include "server/exec.h"
 #include "server/info_internal.h"
+#include "server/replicas.h"
 #include "server/server.h"
 #include "server/tracking.h"
 #include "server/version.h"
@@ -167,14 +168,31 @@ static void write_clients(const struct services *services, struct buf *out)
 /* ---- Replication. The journal is the backlog; offsets of the backlog count from 1, as in Redis.
  */
 
+struct replica_list {
+    struct buf lines;
+    uint64_t count;
+};
+
+static void add_replica(void *arg, const struct replica_state *state)
+{
+    struct replica_list *list = arg;
+    buf_append_format(&list->lines, "slave%llu:ip=%s,port=%d,state=%s,offset=%llu,lag=%lld\r\n",
+                      (unsigned long long)list->count++, state->address, state->port, state->state,
+                      (unsigned long long)state->acknowledged, (long long)state->lag_s);
+}
+
 static void write_replication(const struct services *services, struct buf *out)
 {
     struct journal_stats journal;
     journal_read_stats(services->journal, &journal);
     info_text(out, "role", "master");
-    info_u64(out, "connected_slaves", 0);
-    if (services->config->min_replicas_to_write != 0 && services->config->min_replicas_max_lag != 0)
-        info_u64(out, "min_slaves_good_slaves", 0);
+    struct replica_list replicas = {0};
+    replicas_visit(services->replicas, add_replica, &replicas);
+    info_u64(out, "connected_slaves", replicas.count);
+    if (services->config->min_replicas_to_write > 0 && services->config->min_replicas_max_lag > 0)
+        info_u64(out, "min_slaves_good_slaves", replicas_count_good(services->replicas));
+    buf_append_bytes(out, buf_bytes(&replicas.lines));
+    buf_deinit(&replicas.lines);
     info_text(out, "master_failover_state", "no-failover");
     info_text(out, "master_replid", store_replication_id(services->store));
     info_text(out, "master_replid2", "0000000000000000000000000000000000000000");

@@ -20,6 +20,7 @@
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/replay.h"
+#include "server/replicas.h"
 #include "server/saves.h"
 #include "server/scripting.h"
 #include "server/services.h"
@@ -163,7 +164,7 @@ static void fill_store_options(struct server *server, struct store_options *out)
         .whole_load_bytes = config->whole_load_limit,
         .fsync = fsync_policy(config),
         .segment_bytes = config->journal_segment_size,
-        .retain_bytes = config->journal_retention_size,
+        .retain_bytes = config->journal_retention_size + (uint64_t)config->repl_backlog_size,
         .accept_loss = config->accept_journal_loss,
         .flush_interval_ms = config->flush_interval,
         .dirty_bytes_max = dirty_limit(config, hot_bytes),
@@ -220,6 +221,7 @@ static void register_hooks(struct server *server)
                                                  "lfu-log-factor",
                                                  "lfu-decay-time",
                                                  "journal-retention-size",
+                                                 "repl-backlog-size",
                                                  "debug-always-cold",
                                                  "notify-keyspace-events",
                                                  "slowlog-log-slower-than",
@@ -391,6 +393,7 @@ static void on_tick_end(void *arg)
     struct server *server = arg;
     if (server->replay != NULL)
         go_on_replaying(server);
+    replicas_tick(server->services.replicas);
     if (server->shutdown_asked)
         carry_out_shutdown(server);
 }
@@ -402,6 +405,7 @@ static void on_cron(void *arg)
     expire_set_paused(store_expire(server->services.store),
                       conns_paused(server->services.conns) != CONNS_RUN);
     saves_cron(server->services.saves);
+    replicas_cron(server->services.replicas);
     stats_sample(server->services.stats, loop_clock_us());
     memory_report_sample(server->services.stats, exec_mono_ms(server->services.exec));
 }
@@ -489,6 +493,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->monitors = monitors_create(services->pushes);
     services->exec = exec_create(services);
     services->saves = saves_create(services);
+    services->replicas = replicas_create(services);
     services->scripting = scripting_create(services);
     st = scripting_read_libraries(services->scripting, err);
     if (st != ST_OK)
@@ -562,6 +567,7 @@ void server_close(struct server *server)
     struct err err;
     (void)store_close(services->store, false, &err);
     saves_destroy(services->saves);
+    replicas_destroy(services->replicas);
     loop_timer_destroy(server->cron);
     loop_timer_destroy(server->pulse);
     loop_wakeup_destroy(server->work_wakeup);

@@ -23,6 +23,7 @@ struct scripting;
 struct slowlog;
 struct latency;
 struct monitors;
+struct replicas;
 struct saves;
 
 struct services {
@@ -46,6 +47,7 @@ struct services {
     struct latency *latency;     /* what held clients up (latency.h) */
     struct monitors *monitors;   /* who uses MONITOR (monitor.h) */
     struct saves *saves;         /* RDB files (saves.h) */
+    struct replicas *replicas;   /* those that follow (replicas.h) */
     struct server *server;       /* shutdown, facts for INFO (server.h) */
 };
 

@@ -332,7 +332,8 @@ static enum status read_meta_keys(struct audit *audit, struct err *err)
         if (meta_reap_key_decode(key, &kind, &type, &id))
             audit->report->reaper_notes++;
         else if (!bytes_equal(key, bytes_text("identity")) &&
-                 !bytes_equal(key, bytes_text("state")) && (key.len == 0 || key.data[0] != 'f'))
+                 !bytes_equal(key, bytes_text("state")) && !bytes_equal(key, bytes_text("boot")) &&
+                 (key.len == 0 || key.data[0] != 'f'))
             audit_note(audit, AUDIT_META, false, "an unknown record with a key of %zu bytes",
                        key.len);
     }

@@ -464,6 +464,8 @@ static void start(struct cut *cut)
     CHECK(cut->phase == CUT_IDLE);
     cut->phase = CUT_ENCODING;
     cut->offset = journal_mark(cut->options.journal);
+    if (cut->snapshots.wanted != NULL) /* a replica may read on from here */
+        journal_set_db(cut->options.journal, JOURNAL_DB_UNKNOWN);
     cut->epoch = ks->applied_epoch + 1;
     ks->running_epoch = cut->epoch;
     cut->started_us = now_us();

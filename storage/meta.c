@@ -9,6 +9,7 @@
 
 #define IDENTITY_KEY "identity"
 #define STATE_KEY    "state"
+#define BOOT_KEY     "boot"
 
 static struct bytes identity_key(void)
 {
@@ -66,15 +67,44 @@ enum status meta_read_identity(struct cold *cold, struct meta_identity *out, str
     return st;
 }
 
-void meta_make_identity(struct env *env, struct meta_identity *out)
+void meta_renew_replication_id(struct env *env, struct meta_identity *identity)
 {
     static const char digits[] = "0123456789abcdef";
-    uint8_t random[28];
+    uint8_t random[20];
+    env->random_bytes(env, random, sizeof(random));
+    for (int i = 0; i < 40; i++)
+        identity->replication_id[i] = digits[random[i / 2] >> (i % 2 * 4) & 15];
+    identity->replication_id[40] = '\0';
+}
+
+void meta_make_identity(struct env *env, struct meta_identity *out)
+{
+    uint8_t random[8];
     env->random_bytes(env, random, sizeof(random));
     memcpy(&out->hash_seed, random, 8);
-    for (int i = 0; i < 40; i++)
-        out->replication_id[i] = digits[random[8 + i / 2] >> (i % 2 * 4) & 15];
-    out->replication_id[40] = '\0';
+    meta_renew_replication_id(env, out);
+}
+
+enum status meta_read_boot(struct cold *cold, struct buf *out, struct err *err)
+{
+    struct buf value = {0};
+    enum status st = cold_get(cold, FAMILY_META, bytes_text(BOOT_KEY), &value, err);
+    struct bytes rest = buf_bytes(&value);
+    if (st == ST_OK)
+        st = take_version(&rest, BOOT_KEY, err);
+    if (st == ST_OK)
+        buf_append_bytes(out, rest);
+    buf_deinit(&value);
+    return st;
+}
+
+void meta_put_boot(struct cold_batch *batch, struct bytes boot)
+{
+    struct buf value = {0};
+    buf_append_byte(&value, META_FORMAT_VERSION);
+    buf_append_bytes(&value, boot);
+    cold_batch_put(batch, FAMILY_META, bytes_text(BOOT_KEY), buf_bytes(&value));
+    buf_deinit(&value);
 }
 
 void meta_put_identity(struct cold_batch *batch, const struct meta_identity *identity)

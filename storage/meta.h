@@ -14,7 +14,7 @@ struct cold_batch;
 struct cold_snapshot;
 struct env;
 
-/* Written once, when the data directory is made. */
+/* Written when the data directory is made, and when the dataset's history becomes another one. */
 struct meta_identity {
     uint64_t hash_seed;
     char replication_id[41]; /* 40 hexadecimal digits */
@@ -40,7 +40,14 @@ MUST_USE enum status meta_read_identity(struct cold *cold, struct meta_identity 
                                         struct err *err);
 /* Makes up the identity of a new dataset. */
 void meta_make_identity(struct env *env, struct meta_identity *out);
+/* A new replication id: nobody who has followed the old one may go on from an offset. */
+void meta_renew_replication_id(struct env *env, struct meta_identity *identity);
 void meta_put_identity(struct cold_batch *batch, const struct meta_identity *identity);
+/* The name that the system gave to its boot under which the journal was last written. It is gone
+ * from RocksDB, or another: what the journal was given and not synced may have been lost.
+ * ST_NOT_FOUND; ST_CORRUPT, ST_UNSUPPORTED, ST_IO. */
+MUST_USE enum status meta_read_boot(struct cold *cold, struct buf *out, struct err *err);
+void meta_put_boot(struct cold_batch *batch, struct bytes boot);
 MUST_USE enum status meta_read_state(struct cold *cold, struct meta_state *out, struct err *err);
 /* The same as RocksDB was at `snapshot`. */
 MUST_USE enum status meta_read_state_at(struct cold *cold, const struct cold_snapshot *snapshot,

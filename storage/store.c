@@ -6,6 +6,7 @@
 #include "storage/backup_stage.h"
 #include "storage/cold.h"
 #include "storage/env.h"
+#include "storage/feed.h"
 #include "storage/meta.h"
 #include "storage/rdb_save.h"
 #include "storage/tier.h"
@@ -14,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define BOOT_PATH                "/proc/sys/kernel/random/boot_id"
+#define BOOT_BYTES_MAX           256
 #define JOURNAL_TIME_INTERVAL_MS 100
 #define RESOLVER_THREADS         2
 #define CUT_BUDGET_US            500
@@ -31,6 +34,7 @@ struct store {
     struct cold *cold;
     struct journal *journal;
     struct journal_reader *replay;
+    struct feeds *feeds;
     struct keyspace *ks;
     struct loader *loader;
     struct cut *cut;
@@ -121,6 +125,36 @@ static enum status make_identity(struct store *store, struct err *err)
     meta_put_identity(batch, &store->identity);
     enum status st = cold_write(store->cold, batch, true, err);
     cold_batch_destroy(batch);
+    return st;
+}
+
+/* Replicas may have been sent more than was synced. When that can be lost, because the machine has
+ * stopped or a damaged end was given up, the same offsets will mean other commands. */
+static enum status settle_history(struct store *store, struct err *err)
+{
+    struct buf boot = {0}, known = {0};
+    struct journal_recovery recovery;
+    struct env *env = store->options.env;
+    struct err ignored;
+    if (env_read_file(env, BOOT_PATH, BOOT_BYTES_MAX, &boot, &ignored) != ST_OK)
+        buf_clear(&boot); /* every boot is another one */
+    enum status st = meta_read_boot(store->cold, &known, err);
+    bool same = st == ST_OK && known.len != 0 && bytes_equal(buf_bytes(&known), buf_bytes(&boot));
+    journal_read_recovery(store->journal, &recovery);
+    bool lost = !recovery.fresh && (recovery.loss_accepted || (!recovery.clean && !same));
+    if (st == ST_NOT_FOUND)
+        st = ST_OK;
+    if (st == ST_OK && (lost || !same)) {
+        struct cold_batch *batch = cold_batch_create();
+        if (lost)
+            meta_renew_replication_id(env, &store->identity);
+        meta_put_identity(batch, &store->identity);
+        meta_put_boot(batch, buf_bytes(&boot));
+        st = cold_write(store->cold, batch, true, err);
+        cold_batch_destroy(batch);
+    }
+    buf_deinit(&boot);
+    buf_deinit(&known);
     return st;
 }
 
@@ -260,6 +294,7 @@ static void start_parts(struct store *store, uint64_t cut_offset)
                                   .executor = store->snapshots,
                                   .hash_seed = store->identity.hash_seed};
     store->rdb_save = rdb_save_create(&save);
+    store->feeds = feeds_create(options->env, store->journal, store->cut_completions);
     struct backup_stage_options backup = {.env = options->env,
                                           .dir = store->dir,
                                           .cold = store->cold,
@@ -290,6 +325,7 @@ static void configure_keyspace(struct store *store)
 
 static void free_store(struct store *store)
 {
+    feeds_destroy(store->feeds);
     backup_stage_destroy(store->backup);
     journal_reader_close(store->replay);
     journal_close(store->journal);
@@ -338,6 +374,8 @@ enum status store_open(const struct store_options *options, struct store **out, 
     if (st != ST_OK && st != ST_NOT_FOUND)
         goto out;
     st = open_journal(store, state.cut_offset, err);
+    if (st == ST_OK)
+        st = settle_history(store, err);
     if (st != ST_OK)
         goto out;
     store->loaders = executor_create("loader", options->loader_threads, store->load_completions);
@@ -589,6 +627,16 @@ struct scans *store_scans(struct store *store)
 struct reap *store_reap(struct store *store)
 {
     return store->reap;
+}
+
+struct env *store_env(const struct store *store)
+{
+    return store->options.env;
+}
+
+struct feeds *store_feeds(struct store *store)
+{
+    return store->feeds;
 }
 
 struct rdb_save *store_rdb_save(struct store *store)

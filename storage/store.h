@@ -17,6 +17,7 @@
 struct backup_stage;
 struct cold;
 struct env;
+struct feeds;
 struct rdb_save;
 struct store;
 
@@ -112,6 +113,8 @@ struct rdb_save *store_rdb_save(struct store *store);
 struct backup_stage *store_backup(struct store *store);
 /* The data directory, as a path from the root. */
 const char *store_dir(const struct store *store);
+struct env *store_env(const struct store *store);
+struct feeds *store_feeds(struct store *store);
 const char *store_replication_id(const struct store *store);
 void store_set_replication_id(struct store *store, const char id[40]);
 

@@ -3,6 +3,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/pubsub.h"
+#include "server/replicas.h"
 #include "server/services.h"
 
 #include "codec/glob.h"
@@ -125,14 +126,23 @@ static void cmd_sunsubscribe(struct call *c)
 
 /* ---- Publishing. Nothing of the dataset changes: the journal is told nothing. */
 
+/* Replicas have subscribers, too; without any it is nothing that the journal needs. */
+static void tell_replicas(struct call *c)
+{
+    if (replicas_any(c->services->replicas))
+        call_effect(c, c->argc, c->argv);
+}
+
 static void cmd_publish(struct call *c)
 {
+    tell_replicas(c);
     uint64_t count = pubsub_publish(c->services->pubsub, c->argv[1], c->argv[2]);
     reply_integer(c->reply, (int64_t)count);
 }
 
 static void cmd_spublish(struct call *c)
 {
+    tell_replicas(c);
     uint64_t count = pubsub_publish_shard(c->services->pubsub, c->argv[1], c->argv[2]);
     reply_integer(c->reply, (int64_t)count);
 }

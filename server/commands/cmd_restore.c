@@ -4,6 +4,8 @@
  * Redis 7.2. */
 #include "codec/checksum.h"
 #include "codec/endian.h"
+#include "codec/mem.h"
+#include "codec/number.h"
 #include "server/call.h"
 #include "server/commands/list_edit.h"
 #include "server/commands/rows.h"
@@ -106,19 +108,19 @@ static struct object *store_value(struct call *c, struct rdb_load *load)
     return o;
 }
 
+/* The request itself, but for a time to live, which becomes a time. */
 static void tell_effect(struct call *c, int64_t at_ms, const struct restore_options *options)
 {
-    struct bytes key = c->keys[0].key;
-    const struct bytes *payload = &c->argv[3];
-    if (options->idle_s >= 0)
-        call_effect_format(c, "sbibsssi", "RESTORE", &key, at_ms, payload, "REPLACE", "ABSTTL",
-                           "IDLETIME", options->idle_s);
-    else if (options->frequency >= 0)
-        call_effect_format(c, "sbibsssi", "RESTORE", &key, at_ms, payload, "REPLACE", "ABSTTL",
-                           "FREQ", options->frequency);
-    else
-        call_effect_format(c, "sbibss", "RESTORE", &key, at_ms, payload, "REPLACE", "ABSTTL");
     call_changed(c, 1);
+    if (at_ms == 0 || options->absolute)
+        return;
+    char digits[NUMBER_I64_CHARS_MAX];
+    struct bytes *argv = mem_alloc(((size_t)c->argc + 1) * sizeof(*argv));
+    memcpy(argv, c->argv, (size_t)c->argc * sizeof(*argv));
+    argv[2] = bytes_make(digits, number_format_i64(at_ms, digits));
+    argv[c->argc] = bytes_text("ABSTTL");
+    call_effect(c, c->argc + 1, argv);
+    mem_free(argv);
 }
 
 /* Only a master decides that time is up; a stream of effects says so by itself. */

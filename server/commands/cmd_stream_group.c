@@ -520,7 +520,7 @@ static void cmd_xclaim(struct call *c)
     bool advanced = stream_id_compare(args.last_id, claim.group->part->last_id) > 0;
     if (advanced)
         stream_set_group_id(claim.s, claim.group, args.last_id, claim.group->part->entries_read);
-    claim.consumer = stream_use_consumer(c, c->argv[1], claim.s, claim.group, c->argv[3]);
+    claim.consumer = stream_use_consumer(c, c->argv[1], claim.s, claim.group, c->argv[3], false);
     for (int i = 0; i < args.id_count; i++) {
         struct stream_id id;
         if (stream_parse_id(c->argv[5 + i], 0, &id))
@@ -595,7 +595,7 @@ static void cmd_xautoclaim(struct call *c)
         return;
     o = stream_change_begin(c, 0, o);
     claim.s = stream_of(o);
-    claim.consumer = stream_use_consumer(c, c->argv[1], claim.s, claim.group, c->argv[3]);
+    claim.consumer = stream_use_consumer(c, c->argv[1], claim.s, claim.group, c->argv[3], false);
     struct stream_id at = args.from;
     struct id_entry entry = {0};
     int64_t left = args.count;

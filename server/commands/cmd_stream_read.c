@@ -309,8 +309,9 @@ static void serve_group(struct call *c, const struct read_args *args, struct sou
 {
     source->o = stream_change_begin(c, source->key, source->o);
     struct stream *s = stream_of(source->o);
+    bool claims = served && source->is_new && !args->no_ack;
     struct stream_consumer *consumer = stream_use_consumer(
-        c, c->keys[source->key].key, s, source->group, c->argv[args->group_arg + 1]);
+        c, c->keys[source->key].key, s, source->group, c->argv[args->group_arg + 1], claims);
     if (served && source->is_new)
         deliver_new(c, args, source, consumer);
     else if (served)

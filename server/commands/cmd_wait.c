@@ -1,9 +1,11 @@
-/* WAIT and WAITAOF: wait until the client's writes have reached replicas and the disk. There are no
- * replicas yet, so what asks for some waits for its timeout. Source: replication.c of Redis 7.2. */
+/* WAIT and WAITAOF: wait until the client's writes have reached replicas and the disk. Source:
+ * replication.c of Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
+#include "server/replicas.h"
 #include "server/services.h"
+#include "server/session.h"
 #include "storage/journal.h"
 
 static bool parse_timeout(struct call *c, int arg, int64_t *out)
@@ -22,14 +24,29 @@ static bool parse_timeout(struct call *c, int arg, int64_t *out)
     return true;
 }
 
+/* How many replicas have the client's writes. */
+static size_t count_replicas(struct call *c, bool synced)
+{
+    return replicas_count(c->services->replicas, c->session->write_offset, synced);
+}
+
+/* Waits for nothing but its timeout, and is asked again each time that a replica may have answered.
+ * False: wait on. */
+static bool wait_timeout(struct call *c, int64_t timeout_ms)
+{
+    if (c->pending == NULL && replicas_any(c->services->replicas) && call_may_block(c))
+        replicas_ask(c->services->replicas);
+    return call_wait_journal(c, UINT64_MAX, timeout_ms);
+}
+
 static void cmd_wait(struct call *c)
 {
     int64_t replicas, timeout_ms;
     if (!call_arg_i64(c, 1, &replicas) || !parse_timeout(c, 2, &timeout_ms))
         return;
-    if (replicas > 0 && !call_wait_journal(c, UINT64_MAX, timeout_ms))
+    if (replicas > (int64_t)count_replicas(c, false) && !wait_timeout(c, timeout_ms))
         return;
-    reply_integer(c->reply, 0);
+    reply_integer(c->reply, (int64_t)count_replicas(c, false));
 }
 
 struct waitaof {
@@ -54,14 +71,13 @@ static void cmd_waitaof(struct call *c)
     if (!parse_waitaof(c, &wait))
         return;
     uint64_t offset = c->session->write_offset;
-    if (wait.replicas > 0)
-        offset = UINT64_MAX; /* there will never be so many */
-    bool needs_nothing = wait.local == 0 && wait.replicas == 0;
-    if (!needs_nothing && !call_wait_journal(c, offset, wait.timeout_ms))
+    if (wait.replicas > (int64_t)count_replicas(c, true) && !wait_timeout(c, wait.timeout_ms))
+        return;
+    if (wait.local != 0 && !call_wait_journal(c, offset, wait.timeout_ms))
         return;
     reply_array(c->reply, 2);
     reply_integer(c->reply, journal_durable(c->services->journal) >= c->session->write_offset);
-    reply_integer(c->reply, 0);
+    reply_integer(c->reply, (int64_t)count_replicas(c, true));
 }
 
 const struct command cmd_wait_table[] = {

@@ -199,12 +199,14 @@ void stream_effect_consumer(struct call *c, struct bytes key, const struct strea
 }
 
 struct stream_consumer *stream_use_consumer(struct call *c, struct bytes key, struct stream *s,
-                                            struct stream_group *group, struct bytes name)
+                                            struct stream_group *group, struct bytes name,
+                                            bool told)
 {
     struct stream_consumer *consumer = stream_find_consumer(group, name);
     if (consumer == NULL) {
         consumer = stream_create_consumer(s, group, name, c->now_ms);
-        stream_effect_consumer(c, key, group, name);
+        if (!told)
+            stream_effect_consumer(c, key, group, name);
         call_notify(c, NOTIFY_STREAM, "xgroup-createconsumer", key);
     }
     stream_touch_consumer(s, consumer, c->now_ms, false);

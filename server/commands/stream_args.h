@@ -47,9 +47,11 @@ void stream_effect_consumer(struct call *c, struct bytes key, const struct strea
 /* For handlers that tell all of it by the above: the request itself is not journaled. The last
  * thing that they do. */
 void stream_finish_effects(struct call *c);
-/* The consumer of this name, made if it does not exist, with event and effect; it was seen now.
- * Between stream_change_begin and _end. */
+/* The consumer of this name, made if it does not exist, with event and, unless `told` (an XCLAIM
+ * will follow, which makes it, too), effect; it was seen now. Between stream_change_begin and _end.
+ */
 struct stream_consumer *stream_use_consumer(struct call *c, struct bytes key, struct stream *s,
-                                            struct stream_group *group, struct bytes name);
+                                            struct stream_group *group, struct bytes name,
+                                            bool told);
 
 #endif

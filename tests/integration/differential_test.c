@@ -34,7 +34,8 @@ enum { ORDERED = 0, UNORDERED = 1, PAIRS = 2 /* flattened, in any order */ };
  *   %b score bound  %x lex bound  %d new stream id  %e stream id  %g group  %c consumer  %t far
  * time */
 struct row {
-    char type; /* of its keys: v, l, h, s, z, y (scores of 0), p (points), x; g: any but y and p */
+    char type; /* of its keys: v, l, h, s, z, y (scores of 0), p (points), f (HyperLogLogs), x;
+                * g: any but y, p and f */
     uint8_t compare;
     const char *text;
 };
@@ -71,9 +72,9 @@ static const struct row rows[] = {
     {'v', ORDERED, "MGET %k %k %k"},
     {'v', ORDERED, "MSET %k %v %k %v"},
     {'v', ORDERED, "LCS %k %k"},
-    {'v', ORDERED, "PFADD %k %m %m %m"},
-    {'v', ORDERED, "PFCOUNT %k"},
-    {'v', ORDERED, "PFMERGE %k %k"},
+    {'f', ORDERED, "PFADD %k %m %m %m"},
+    {'f', ORDERED, "PFCOUNT %k"},
+    {'f', ORDERED, "PFMERGE %k %k"},
     {'l', ORDERED, "LPUSH %k %v %m"},
     {'l', ORDERED, "RPUSH %k %m %m %i"},
     {'l', ORDERED, "RPUSH %k %v"},
@@ -273,7 +274,7 @@ static void expand(struct run *run, char letter, char type, char *out)
     unsigned long long n;
     switch (letter) {
     case 'k':
-        if (type == 'g' || (type != 'y' && type != 'p' && pick(run, 12) == 0))
+        if (type == 'g' || (strchr("ypf", type) == NULL && pick(run, 12) == 0))
             type = types[pick(run, sizeof(types) - 1)];
         (void)snprintf(out, TEXT_BYTES_MAX, "%c%llu", type, (unsigned long long)pick(run, KEYS));
         break;
@@ -468,7 +469,7 @@ static void run_batch(struct run *run)
 /* Names the keys that differ. */
 static void show_different_keys(struct run *run)
 {
-    static const char types[] = "vlhszypx";
+    static const char types[] = "vlhszypfx";
     for (size_t t = 0; t < sizeof(types) - 1; t++) {
         for (int n = 0; n < KEYS; n++) {
             static const char *const lines[] = {"DEBUG DIGEST-VALUE", "TYPE", "PEXPIRETIME"};
