@@ -16,16 +16,18 @@ static const struct {
 
 static void print_help(FILE *out)
 {
-    (void)fprintf(out,
-                  "Usage: basalt COMMAND ...\n"
-                  "       basalt --help | --version\n\n"
-                  "The tool for Basalt's data files. Commands:\n\n"
-                  "  rdb import FILE|- --dir DIR   makes a data directory out of an RDB file\n"
-                  "  rdb export --dir DIR -o FILE  makes an RDB file out of a data directory\n"
-                  "  check DIR                     tells whether a data directory is sound\n"
-                  "  backup DIR DEST               copies a dataset, of a server or a directory\n"
-                  "  restore DEST DIR              makes a data directory out of a backup\n\n"
-                  "`basalt COMMAND --help` says more.\n");
+    (void)fprintf(
+        out, "Usage: basalt COMMAND ...\n"
+             "       basalt --help | --version\n\n"
+             "The tool for Basalt's data files. Commands:\n\n"
+             "  rdb import FILE|- --dir DIR   makes a data directory out of an RDB file\n"
+             "  rdb export --dir DIR -o FILE  makes an RDB file out of a data directory\n"
+             "  rdb inspect FILE|-            tells what is in an RDB file, and what takes room\n"
+             "  rdb verify FILE|-             checks every byte of an RDB file\n"
+             "  check DIR                     tells whether a data directory is sound\n"
+             "  backup DIR DEST               copies a dataset, of a server or a directory\n"
+             "  restore DEST DIR              makes a data directory out of a backup\n\n"
+             "`basalt COMMAND --help` says more.\n");
 }
 
 int main(int argc, char **argv)

@@ -14,8 +14,10 @@ enum basalt_exit {
 typedef int basalt_command_fn(int argc, char **argv);
 
 int basalt_rdb(int argc, char **argv);
-/* Part of it: argv[0] is "export". */
+/* Parts of it: argv[0] is "export" and so on. */
 int basalt_rdb_export(int argc, char **argv);
+int basalt_rdb_inspect(int argc, char **argv);
+int basalt_rdb_verify(int argc, char **argv);
 int basalt_check(int argc, char **argv);
 int basalt_backup(int argc, char **argv);
 int basalt_restore(int argc, char **argv);

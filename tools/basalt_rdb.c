@@ -1,38 +1,34 @@
 /* basalt rdb: RDB files to and from data directories. */
 #include "codec/buf.h"
-#include "codec/compress.h"
-#include "codec/glob.h"
 #include "codec/number.h"
 #include "storage/env.h"
 #include "storage/import.h"
 #include "storage/import_aof.h"
 #include "tools/basalt_command.h"
 #include "tools/progress.h"
+#include "tools/rdb_filter.h"
+#include "tools/tool_input.h"
+#include "tools/tool_output.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define MEMORY_BYTES_MIN ((uint64_t)32 << 20)
-#define PACKED_BYTES     ((size_t)256 << 10) /* read at once */
 
 static void print_help(FILE *out)
 {
     (void)fprintf(
         out,
         "Usage: basalt rdb import FILE|- --dir DIR [options]\n"
-        "       basalt rdb export --dir DIR -o FILE|- [options]; see basalt rdb export --help\n\n"
+        "       basalt rdb export --dir DIR -o FILE|- [options]; see basalt rdb export --help\n"
+        "       basalt rdb inspect FILE|-\n"
+        "       basalt rdb verify FILE|-\n\n"
         "Makes a data directory out of an RDB file as Redis writes it (versions 1 to %d), from a\n"
         "file (also packed with zstd) or from standard input. DIR is what the server is given as\n"
         "`dir`. FILE may also be a directory of append-only files of Redis 7, or its manifest: "
@@ -56,36 +52,23 @@ static void print_help(FILE *out)
         RDB_VERSION_MAX, IMPORT_DB_COUNT_DEFAULT);
 }
 
-/* Which keys are wanted. Zeroed: all. */
-struct filter {
-    struct buf dbs;      /* owned: uint32_t */
-    const char *pattern; /* NULL: any */
-    unsigned types;      /* bits of the type's place in type_names; 0: any */
-};
-
 struct import_command {
     const char *file;
     bool json;
     bool help;
     bool skip_modules;
-    struct filter filter;
+    struct rdb_filter filter;
     struct import_options options;
 };
 
 /* What the engine's callbacks get. */
 struct context {
-    int input;             /* descriptor */
-    bool looked;           /* at the first bytes */
-    struct aof *aof;       /* owned: append-only files instead of an RDB; or NULL */
-    struct unpack *unpack; /* owned: what is read is packed; or NULL */
-    struct buf packed;     /* owned: read and not unpacked yet */
-    size_t packed_at;
-    const char *name; /* of the input, for messages */
-    int signals;      /* signalfd */
-    int signal;       /* that came; 0: none */
+    struct tool_input input;
+    struct aof *aof; /* owned: append-only files instead of an RDB; or NULL */
+    struct tool_signals signals;
     struct env *env;
     struct progress progress;
-    struct filter filter;
+    struct rdb_filter filter; /* borrowed */
 };
 
 /* ---- Command line -----------------------------------------------------------------------------
@@ -93,9 +76,7 @@ struct context {
 
 static bool complain(const char *text, const char *value)
 {
-    (void)fprintf(stderr, "basalt rdb import: %s%s%s; see basalt rdb --help\n", text,
-                  value == NULL ? "" : " ", value == NULL ? "" : value);
-    return false;
+    return tool_complain("rdb import", text, value);
 }
 
 static bool parse_memory(const char *text, struct import_options *options)
@@ -116,30 +97,6 @@ static bool parse_databases(const char *text, struct import_options *options)
     options->db_count = (uint32_t)count;
     options->db_count_max = (uint32_t)count;
     return true;
-}
-
-static bool parse_db(const char *text, struct filter *filter)
-{
-    uint64_t number;
-    if (!number_parse_u64(bytes_text(text), &number) || number >= IMPORT_DB_COUNT_MAX)
-        return complain("--db must be a database's number, not", text);
-    uint32_t db = (uint32_t)number;
-    buf_append(&filter->dbs, &db, sizeof(db));
-    return true;
-}
-
-static const char *const type_names[] = {"string", "list", "set", "zset", "hash", "stream"};
-#define TYPE_NAME_COUNT (sizeof(type_names) / sizeof(type_names[0]))
-
-static bool parse_type(const char *text, struct filter *filter)
-{
-    for (size_t i = 0; i < TYPE_NAME_COUNT; i++) {
-        if (strcmp(text, type_names[i]) != 0)
-            continue;
-        filter->types |= 1u << i;
-        return true;
-    }
-    return complain("--type must be a type of keys, not", text);
 }
 
 static bool parse_command(int argc, char **argv, struct import_command *out)
@@ -175,13 +132,13 @@ static bool parse_command(int argc, char **argv, struct import_command *out)
             out->options.replace = true;
             break;
         case 'b':
-            good = parse_db(optarg, &out->filter);
+            good = rdb_filter_add_db(&out->filter, "rdb import", optarg);
             break;
         case 'p':
             out->filter.pattern = optarg;
             break;
         case 't':
-            good = parse_type(optarg, &out->filter);
+            good = rdb_filter_add_type(&out->filter, "rdb import", optarg);
             break;
         case 's':
             out->skip_modules = true;
@@ -206,116 +163,6 @@ static bool parse_command(int argc, char **argv, struct import_command *out)
     return good;
 }
 
-/* As import_options.wanted. */
-static bool is_wanted(void *arg, const struct rdb_key *key)
-{
-    const struct filter *filter = arg;
-    bool wanted = filter->dbs.len == 0;
-    for (size_t at = 0; at < filter->dbs.len && !wanted; at += sizeof(uint32_t)) {
-        uint32_t db;
-        memcpy(&db, filter->dbs.data + at, sizeof(db));
-        wanted = db == key->db;
-    }
-    if (filter->pattern != NULL && !glob_match(bytes_text(filter->pattern), key->name, false))
-        return false;
-    for (size_t i = 0; i < TYPE_NAME_COUNT && filter->types != 0; i++)
-        if (strcmp(rdb_type_name(key->type), type_names[i]) == 0)
-            return wanted && (filter->types & 1u << i) != 0;
-    return wanted && filter->types == 0;
-}
-
-/* ---- Input and signals ------------------------------------------------------------------------
- */
-
-static bool poll_signal(struct context *context)
-{
-    struct signalfd_siginfo info;
-    if (context->signal == 0 && read(context->signals, &info, sizeof(info)) == sizeof(info))
-        context->signal = (int)info.ssi_signo;
-    return context->signal != 0;
-}
-
-static enum status read_file(struct context *context, uint8_t *out, size_t capacity,
-                             size_t *read_out, struct err *err)
-{
-    struct pollfd fds[] = {{.fd = context->input, .events = POLLIN},
-                           {.fd = context->signals, .events = POLLIN}};
-    while (poll(fds, 2, -1) < 0 && errno == EINTR)
-        ;
-    if (poll_signal(context))
-        return err_set(err, ST_AGAIN, "interrupted by a signal");
-    ssize_t got;
-    do
-        got = read(context->input, out, capacity);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return err_set_os(err, ST_IO, errno, "cannot read %s: %s", context->name, strerror(errno));
-    *read_out = (size_t)got;
-    return ST_OK;
-}
-
-/* Looks at the first bytes, to see whether the input is packed. */
-static enum status look_at_input(struct context *context, struct err *err)
-{
-    static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd};
-    context->looked = true;
-    (void)buf_reserve(&context->packed, PACKED_BYTES);
-    while (context->packed.len < sizeof(magic)) {
-        size_t got;
-        enum status st = read_file(context, context->packed.data + context->packed.len,
-                                   PACKED_BYTES - context->packed.len, &got, err);
-        if (st != ST_OK)
-            return st;
-        if (got == 0)
-            return ST_OK;
-        context->packed.len += got;
-    }
-    if (memcmp(context->packed.data, magic, sizeof(magic)) == 0)
-        context->unpack = unpack_create();
-    return ST_OK;
-}
-
-/* An rdb_read_fn. */
-static enum status read_input(void *arg, uint8_t *out, size_t capacity, size_t *read_out,
-                              struct err *err)
-{
-    struct context *context = arg;
-    if (!context->looked) {
-        enum status st = look_at_input(context, err);
-        if (st != ST_OK)
-            return st;
-    }
-    if (context->unpack == NULL && context->packed.len == context->packed_at)
-        return read_file(context, out, capacity, read_out, err);
-    if (context->unpack == NULL) { /* the first bytes, which were looked at */
-        size_t left = context->packed.len - context->packed_at;
-        *read_out = left < capacity ? left : capacity;
-        memcpy(out, context->packed.data + context->packed_at, *read_out);
-        context->packed_at += *read_out;
-        return ST_OK;
-    }
-    for (;;) {
-        struct bytes in = bytes_make(context->packed.data + context->packed_at,
-                                     context->packed.len - context->packed_at);
-        enum status st = unpack_step(context->unpack, &in, out, capacity, read_out, err);
-        context->packed_at = context->packed.len - in.len;
-        if (st != ST_OK || *read_out != 0)
-            return st;
-        size_t got;
-        buf_clear(&context->packed);
-        context->packed_at = 0;
-        st = read_file(context, buf_reserve(&context->packed, PACKED_BYTES), PACKED_BYTES, &got,
-                       err);
-        if (st != ST_OK)
-            return st;
-        if (got == 0)
-            return unpack_at_end(context->unpack)
-                       ? ST_OK
-                       : err_set(err, ST_CORRUPT, "%s: the packed file is cut off", context->name);
-        context->packed.len = got;
-    }
-}
-
 static bool show_progress(void *arg, const struct import_progress *from)
 {
     static const struct {
@@ -330,47 +177,10 @@ static bool show_progress(void *arg, const struct import_progress *from)
     struct progress_step step = {.name = phases[from->phase].name,
                                  .unit = phases[from->phase].unit,
                                  .done = from->done,
-                                 .total = context->unpack == NULL ? from->total : 0,
+                                 .total = tool_input_is_packed(&context->input) ? 0 : from->total,
                                  .keys = from->phase == IMPORT_READING ? from->keys : 0};
     progress_show(&context->progress, &step, env_now_mono_us(context->env) / 1000);
-    return !poll_signal(context);
-}
-
-static enum status open_input(const struct import_command *command, struct context *context,
-                              uint64_t *bytes_out, struct err *err)
-{
-    bool is_stdin = strcmp(command->file, "-") == 0;
-    context->name = is_stdin ? "standard input" : command->file;
-    context->input = is_stdin ? STDIN_FILENO : open(command->file, O_RDONLY | O_CLOEXEC);
-    struct stat stat;
-    if (context->input < 0 || fstat(context->input, &stat) != 0)
-        return err_set_os(err, ST_IO, errno, "cannot open %s: %s", context->name, strerror(errno));
-    if (S_ISDIR(stat.st_mode))
-        return err_set(err, ST_INVALID, "%s is a directory", context->name);
-    *bytes_out = S_ISREG(stat.st_mode) ? (uint64_t)stat.st_size : 0;
-    (void)posix_fadvise(context->input, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return ST_OK;
-}
-
-/* SIGINT and SIGTERM become readable instead of ending the process amid the work. */
-static int catch_signals(void)
-{
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-/* RocksDB holds every table of the store open. */
-static void allow_many_files(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    return !tool_signals_poll(&context->signals);
 }
 
 /* ---- Result -----------------------------------------------------------------------------------
@@ -397,20 +207,6 @@ static size_t collect_skipped(const struct import_report *report, struct skipped
     return count;
 }
 
-static void append_json_text(struct buf *out, const char *text)
-{
-    buf_append_byte(out, '"');
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\')
-            buf_append_format(out, "\\%c", *p);
-        else if ((unsigned char)*p < 0x20)
-            buf_append_format(out, "\\u%04x", (unsigned)*p);
-        else
-            buf_append_byte(out, (uint8_t)*p);
-    }
-    buf_append_byte(out, '"');
-}
-
 static void append_json_databases(struct buf *out, const struct import *import)
 {
     uint32_t count;
@@ -434,7 +230,7 @@ static void append_json_report(struct buf *out, const struct import *import)
     size_t count = collect_skipped(r, skipped);
     buf_append_format(out, "{\"status\":\"%s\",\"rdb_version\":%d,\"redis_version\":",
                       count == 0 ? "ok" : "incomplete", r->rdb_version);
-    append_json_text(out, r->redis_version);
+    tool_append_json_text(out, r->redis_version);
     buf_append_format(
         out,
         ",\"checksum\":%s,\"input_bytes\":%" PRIu64 ",\"keys\":%" PRIu64 ",\"expires\":%" PRIu64
@@ -514,7 +310,7 @@ static void print_failure(const struct import_command *command, enum status st, 
         struct buf out = {0};
         buf_append_format(&out, "{\"status\":\"error\",\"error\":\"%s\",\"placed\":%s,\"message\":",
                           status_name(st), placed ? "true" : "false");
-        append_json_text(&out, err->message);
+        tool_append_json_text(&out, err->message);
         buf_append_text(&out, "}\n");
         (void)fwrite(out.data, 1, out.len, stdout);
         buf_deinit(&out);
@@ -570,15 +366,17 @@ static enum status run_import(const struct import_command *command, struct conte
 {
     struct import_options options = command->options;
     options.env = context->env;
-    options.read = read_input;
-    options.read_arg = context;
+    options.read = tool_input_read;
+    options.read_arg = &context->input;
     options.progress = show_progress;
     options.progress_arg = context;
-    options.wanted = is_wanted;
+    options.wanted = rdb_filter_takes;
     options.wanted_arg = &context->filter;
     char *manifest = find_manifest(command->file);
-    enum status st = manifest == NULL ? open_input(command, context, &options.input_bytes, err)
-                                      : open_aof(context, manifest, &options, err);
+    enum status st = manifest == NULL
+                         ? tool_input_open(&context->input, command->file, &context->signals, err)
+                         : open_aof(context, manifest, &options, err);
+    options.input_bytes = context->input.bytes;
     free(manifest);
     if (st == ST_OK)
         st = import_open(&options, import_out, err);
@@ -593,20 +391,20 @@ static enum status run_import(const struct import_command *command, struct conte
 
 static int import_file(const struct import_command *command)
 {
-    struct context context = {
-        .input = -1, .signals = catch_signals(), .env = env_posix(), .filter = command->filter};
+    struct context context = {.env = env_posix(), .filter = command->filter};
     struct import *import = NULL;
     struct err err = {0};
     bool placed = false;
     progress_init(&context.progress, stderr, isatty(STDERR_FILENO) == 1);
-    allow_many_files();
+    tool_signals_catch(&context.signals);
+    tool_allow_many_files();
     enum status st = run_import(command, &context, &import, &placed, &err);
     progress_clear(&context.progress);
     int status = EXIT_FAILED;
     if (st != ST_OK) {
         print_failure(command, st, placed, &err);
-        if (context.signal != 0)
-            status = EXIT_SIGNALLED + context.signal;
+        if (context.signals.signal != 0)
+            status = EXIT_SIGNALLED + context.signals.signal;
     } else {
         struct skipped skipped[SKIPPED_MAX];
         bool complete =
@@ -626,12 +424,8 @@ static int import_file(const struct import_command *command)
     }
     import_close(import);
     aof_close(context.aof);
-    unpack_destroy(context.unpack);
-    buf_deinit(&context.packed);
-    if (context.input > STDIN_FILENO)
-        close(context.input);
-    if (context.signals >= 0)
-        close(context.signals);
+    tool_input_close(&context.input);
+    tool_signals_release(&context.signals);
     return fflush(stdout) == 0 ? status : EXIT_FAILED;
 }
 
@@ -652,19 +446,28 @@ static int run_command(const struct import_command *command)
 
 int basalt_rdb(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        basalt_command_fn *run;
+    } parts[] = {
+        {"export", basalt_rdb_export},
+        {"inspect", basalt_rdb_inspect},
+        {"verify", basalt_rdb_verify},
+    };
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {
         print_help(stdout);
         return EXIT_DONE;
     }
-    if (strcmp(verb, "export") == 0)
-        return basalt_rdb_export(argc - 1, argv + 1);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (strcmp(verb, parts[i].name) == 0)
+            return parts[i].run(argc - 1, argv + 1);
     if (strcmp(verb, "import") != 0) {
         print_help(stderr);
         return EXIT_USAGE;
     }
     struct import_command command;
     int status = parse_command(argc - 1, argv + 1, &command) ? run_command(&command) : EXIT_USAGE;
-    buf_deinit(&command.filter.dbs);
+    rdb_filter_deinit(&command.filter);
     return status;
 }

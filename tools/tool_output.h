@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "codec/bytes.h"
 #include "codec/status.h"
 
 struct buf;
@@ -14,6 +15,8 @@ bool tool_complain(const char *command, const char *text, const char *value);
 void tool_print_failure(const char *command, bool json, enum status st, const struct err *err);
 /* A JSON string with quotes. */
 void tool_append_json_text(struct buf *out, const char *text);
+/* The same of any bytes; what is not UTF-8 becomes {"base64":"..."}. */
+void tool_append_json_bytes(struct buf *out, struct bytes text);
 void tool_print(const struct buf *out);
 
 /* SIGINT, SIGTERM, SIGHUP: noted, so that a job can stop in order. */
