@@ -66,11 +66,17 @@ bool call_field_is_due(const struct call *c, int64_t expire_at_ms)
            (c->session->flags & (SESSION_REPLAY | SESSION_MASTER)) == 0;
 }
 
+/* While clients are paused nothing is deleted. */
+static bool is_paused(const struct call *c)
+{
+    const struct conns *conns = c->services->conns;
+    return conns != NULL && conns_paused(conns) != CONNS_RUN;
+}
+
 bool call_expire_fields(struct call *c, int index, const struct buf *names)
 {
     struct keyref *ref = &c->keys[index];
-    const struct conns *conns = c->services->conns;
-    if (names->len == 0 || (conns != NULL && conns_paused(conns) != CONNS_RUN))
+    if (names->len == 0 || is_paused(c))
         return false;
     struct object *o = ks_find(c->ks, ref);
     struct removal removal;
@@ -88,8 +94,8 @@ bool call_expire_hash(struct call *c, int index)
     struct keyref *ref = &c->keys[index];
     struct object *o = ks_find(c->ks, ref);
     int64_t next_ms = hash_next_deadline(o);
-    if (next_ms == OBJECT_NO_EXPIRE || !call_field_is_due(c, next_ms))
-        return false;
+    if (next_ms == OBJECT_NO_EXPIRE || !call_field_is_due(c, next_ms) || is_paused(c))
+        return false; /* what is collected must go: the hash forgets when it is due */
     struct buf names = {0};
     ks_change_begin(c->ks, ref->db, o);
     (void)hash_collect_due(o, c->now_ms, SIZE_MAX, &names);

@@ -321,6 +321,32 @@ static void read_again(struct expire *expire, struct index_entry *entry, struct 
     buf_deinit(&value);
 }
 
+static void put_entry(struct expire *expire, int64_t at_ms, struct bytes record_key)
+{
+    uint8_t *entry = mem_alloc(RECORD_EXPIRES_PREFIX_BYTES + record_key.len);
+    size_t len = record_expires_key_encode(at_ms, record_key, entry);
+    cut_index_put(expire->options.cut, bytes_make(entry, len));
+    mem_free(entry);
+}
+
+/* The entry of an object in RAM that is due later, or never, is about to go. What a hash knows of
+ * its fields may have become exact since its record was written, without a change: the record,
+ * which tells an earlier time, must go with the entry, or none would stand behind it. */
+static void replace_record(struct expire *expire, const struct index_entry *entry, struct db *db,
+                           struct object *o)
+{
+    struct keyspace *ks = expire->options.ks;
+    int64_t deadline_ms = object_next_deadline(o);
+    bool as_read = expire->epoch == ks->applied_epoch && o->cut_epoch <= ks->applied_epoch &&
+                   entry->status == ST_OK;
+    if (o->state != OBJECT_CLEAN || o->type != OBJECT_HASH ||
+        (as_read && entry->expire_at_ms == deadline_ms))
+        return;
+    ks_change_begin(ks, db, o);
+    ks_change_end(ks, db, o);
+    ks_note_deadline(ks, db, o, deadline_ms);
+}
+
 /* What to do about one entry; false when it must be looked at again later. */
 static bool handle_entry(struct expire *expire, struct index_entry *entry, int64_t now_ms)
 {
@@ -357,14 +383,14 @@ static bool handle_entry(struct expire *expire, struct index_entry *entry, int64
         if (expire_at_ms > expire->read_now_ms && expire_at_ms <= now_ms)
             return false; /* was not due when it was read */
     }
+    if (o != NULL && object_is_live(o) &&
+        (expire_at_ms == OBJECT_NO_EXPIRE || expire_at_ms > now_ms))
+        replace_record(expire, entry, db, o);
     if (expire_at_ms == OBJECT_NO_EXPIRE) {
         expire->stats.stale++;
     } else if (expire_at_ms > now_ms) {
         expire->stats.rearmed++;
-        uint8_t *again = mem_alloc(RECORD_EXPIRES_PREFIX_BYTES + record_key.len);
-        size_t len = record_expires_key_encode(expire_at_ms, record_key, again);
-        cut_index_put(expire->options.cut, bytes_make(again, len));
-        mem_free(again);
+        put_entry(expire, expire_at_ms, record_key);
     } else {
         if (o == NULL &&
             ks_install(ks, db, entry->type, position, key,
@@ -374,6 +400,10 @@ static bool handle_entry(struct expire *expire, struct index_entry *entry, int64
         if (!expire_object(expire, db, o, now_ms))
             return false;
         expire->stats.from_disk++;
+        o = table_find(db->table, position, key);
+        int64_t left_ms = o == NULL ? OBJECT_NO_EXPIRE : object_next_deadline(o);
+        if (left_ms != OBJECT_NO_EXPIRE) /* of fields, or of the key behind them */
+            put_entry(expire, left_ms, record_key);
     }
     if (expire_at_ms != when_ms || expire_at_ms <= now_ms)
         cut_index_delete(expire->options.cut, expires_key);

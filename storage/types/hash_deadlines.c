@@ -48,7 +48,7 @@ int64_t hash_deadlines_next(const struct hash_table *table)
     const struct hash_deadlines *d = table->deadlines;
     if (d == NULL)
         return OBJECT_NO_EXPIRE;
-    int64_t next_ms = d->due_count != 0 ? earlier(d->disk_ms, d->due_ms) : d->disk_ms;
+    int64_t next_ms = d->due_count != 0 ? earlier(d->disk_ms, d->first_due_ms) : d->disk_ms;
     return earlier(next_ms, d->count != 0 ? d->heap[0].at_ms : OBJECT_NO_EXPIRE);
 }
 
@@ -237,7 +237,7 @@ enum status hash_install_deadline(struct hash_table *table, struct bytes element
     store_le64(bytes, (uint64_t)at_ms);
     buf_append(&d->due, bytes, sizeof(bytes));
     hash_append_name(&d->due, field);
-    d->due_count++;
+    d->first_due_ms = d->due_count++ == 0 ? at_ms : earlier(d->first_due_ms, at_ms);
     return ST_OK;
 }
 
@@ -327,6 +327,8 @@ static size_t collect_read(struct hash_table *table, int64_t now_ms, struct buf 
         if (dated && member_prefix(part) <= now_ms) {
             hash_append_name(names, field);
             count++;
+        } else if (dated) { /* the clock was set back */
+            d->disk_ms = earlier(d->disk_ms, member_prefix(part));
         }
         if (!dated || member_prefix(part) != at_ms) /* it would stay for ever */
             drop_record(table, field, key.position, at_ms);

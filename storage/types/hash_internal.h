@@ -67,6 +67,7 @@ struct hash_deadlines {
     struct buf due;
     size_t due_count;
     int64_t due_ms;           /* what is at or before is due */
+    int64_t first_due_ms;     /* of what was read */
     int64_t behind_due_ms;    /* the first that is not */
     bool due_read, due_ready; /* the records; their fields, too, are in RAM */
 };

@@ -5,11 +5,13 @@
  * Method: a real store in a scratch directory, driven step by step; nothing happens in the
  * background but what a test asks for. */
 #include "codec/buf.h"
+#include "codec/endian.h"
 #include "codec/mem.h"
 #include "codec/record.h"
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/env_hook.h"
+#include "storage/object_value.h"
 #include "storage/store.h"
 #include "storage/tier.h"
 #include "storage/types/hash.h"
@@ -30,11 +32,30 @@ struct fixture {
     int64_t mono_ms;
 };
 
+static void delete_due_fields(struct fixture *f, struct keyref *ref, struct object *o)
+{
+    struct buf names = {0};
+    ks_change_begin(f->ks, ref->db, o);
+    (void)hash_collect_due(o, f->ks->now_ms, SIZE_MAX, &names);
+    for (size_t at = 0; at < names.len;) {
+        struct bytes name = bytes_make(names.data + at + 4, load_le32(names.data + at));
+        (void)hash_delete(o, name);
+        at += 4 + name.len;
+    }
+    ks_change_end(f->ks, ref->db, o);
+    ks_note_deadline(f->ks, ref->db, o, hash_next_deadline(o));
+    buf_deinit(&names);
+}
+
 static void delete_expired(void *arg, uint32_t number, struct keyref *ref)
 {
     struct fixture *f = arg;
+    struct object *o = ks_find(f->ks, ref);
     assert_int_equal(number, 0);
-    ks_delete(f->ks, ref);
+    if (o->type == OBJECT_HASH && (!object_has_expire(o) || o->expire_at_ms > f->ks->now_ms))
+        delete_due_fields(f, ref, o);
+    else
+        ks_delete(f->ks, ref);
 }
 
 static void open_store(struct fixture *f)
@@ -487,6 +508,153 @@ static void keys_on_disk_expire_although_cuts_are_applied_all_the_time(void **st
     assert_int_equal(db_size(ks_db(f->ks, 0)), 0);
 }
 
+/* ---- Expiry of fields on disk. */
+
+/* "hash", a small table, with field0.."field<count - 1>". */
+static void fill_small_hash(struct fixture *f, int count)
+{
+    struct keyref ref;
+    char name[24];
+    uint8_t value[100] = {0}; /* too long for a listpack */
+    ref_of(f, 0, "hash", &ref);
+    struct object *o = ks_create(f->ks, &ref, OBJECT_HASH);
+    ks_change_begin(f->ks, ref.db, o);
+    hash_init(o);
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof(name), "field%d", i);
+        (void)hash_set(o, ks_value_rules(f->ks), bytes_text(name), bytes_make(value, sizeof(value)),
+                       OBJECT_NO_EXPIRE);
+    }
+    assert_int_equal(o->encoding, ENCODING_TABLE);
+    ks_change_end(f->ks, ref.db, o);
+}
+
+/* As HPEXPIREAT does. */
+static void note_field(struct fixture *f, int field, int64_t deadline_ms)
+{
+    struct keyref ref;
+    date_field(f, field, deadline_ms);
+    ref_of(f, 0, "hash", &ref);
+    ks_note_deadline(f->ks, ref.db, ks_find(f->ks, &ref), deadline_ms);
+}
+
+static void expire_hash(struct fixture *f, int64_t at_ms)
+{
+    struct keyref ref;
+    ref_of(f, 0, "hash", &ref);
+    ks_set_expire(f->ks, ref.db, ks_find(f->ks, &ref), at_ms);
+}
+
+/* When the record of "hash" says that something is due. */
+static int64_t deadline_on_disk(struct fixture *f, struct buf *record_key)
+{
+    struct keyref ref;
+    struct buf value = {0};
+    struct record_header header;
+    struct bytes payload;
+    ks_ref(f->ks, ks_db(f->ks, 0), bytes_text("hash"), &ref);
+    record_key->len = record_key_encode(ref.db->id, ref.position, ref.key,
+                                        buf_reserve(record_key, record_key_bytes(ref.key.len)));
+    assert_ok(cold_get(store_cold(f->store), FAMILY_HASH, buf_bytes(record_key), &value, NULL),
+              NULL);
+    assert_ok(record_header_decode(buf_bytes(&value), &header, &payload), NULL);
+    int64_t at_ms = object_record_deadline(OBJECT_HASH, &header, payload);
+    buf_deinit(&value);
+    return at_ms;
+}
+
+/* What a record on disk says is due has an entry in the index that is due no later. */
+static void check_hash_is_indexed(struct fixture *f)
+{
+    struct buf record_key = {0};
+    int64_t deadline_ms = deadline_on_disk(f, &record_key);
+    bool found = deadline_ms == OBJECT_NO_EXPIRE;
+    struct cold_iter *iter = cold_iter_create(store_cold(f->store), FAMILY_EXPIRES, NULL);
+    for (cold_iter_seek_first(iter); cold_iter_valid(iter); cold_iter_next(iter)) {
+        int64_t when_ms;
+        struct bytes key;
+        assert_true(record_expires_key_decode(cold_iter_key(iter), &when_ms, &key));
+        found |= bytes_equal(key, buf_bytes(&record_key)) && when_ms <= deadline_ms;
+    }
+    assert_ok(cold_iter_status(iter, NULL), NULL);
+    cold_iter_destroy(iter);
+    buf_deinit(&record_key);
+    assert_true(found);
+}
+
+/* Ten reads of the index, 200 ms apart. */
+static void expire_until(struct fixture *f, int64_t now_ms)
+{
+    for (int64_t at_ms = now_ms - 2000; at_ms < now_ms; at_ms += 200)
+        expire_step(f, at_ms, false);
+    cut(f);
+}
+
+/* A record may tell the deadline of a field that has lost it. In RAM it is known better. */
+static void check_index_covers_the_record(struct fixture *f, bool all_persist)
+{
+    f->ks->now_ms = 1000000;
+    fill_small_hash(f, 3);
+    note_field(f, 0, 2000000);
+    note_field(f, 1, 4000000);
+    cut(f);
+    date_field(f, 0, OBJECT_NO_EXPIRE);
+    if (all_persist)
+        date_field(f, 1, OBJECT_NO_EXPIRE);
+    cut_and_forget(f);
+    check_hash_is_indexed(f);
+    struct keyref ref;
+    ref_of(f, 0, "hash", &ref);
+    assert_int_equal(ks_find(f->ks, &ref)->state, OBJECT_CLEAN);
+    expire_until(f, 2004000);
+    check_hash_is_indexed(f);
+    expire_until(f, 4004000);
+    check_hash_is_indexed(f);
+    ref_of(f, 0, "hash", &ref);
+    assert_int_equal(hash_count(ks_find(f->ks, &ref)), all_persist ? 3 : 2);
+}
+
+static void index_covers_the_record_of_a_hash_that_is_in_ram(void **state)
+{
+    check_index_covers_the_record(*state, false);
+}
+
+static void index_covers_the_record_of_a_hash_without_deadlines_in_ram(void **state)
+{
+    check_index_covers_the_record(*state, true);
+}
+
+/* The key's own entry is dropped for that of the field, which is due before. */
+static void check_key_expires_after_its_field(struct fixture *f, bool cold)
+{
+    f->ks->now_ms = 1000000;
+    fill_small_hash(f, 3);
+    expire_hash(f, 2000000);
+    note_field(f, 0, 4000000);
+    cut(f);
+    expire_hash(f, 6000000);
+    cut(f);
+    for (int64_t now_ms = 2004000; now_ms < 6000000; now_ms += 2000000) {
+        if (cold)
+            cut_and_forget(f);
+        expire_until(f, now_ms);
+        check_hash_is_indexed(f);
+    }
+    cut_and_forget(f);
+    expire_until(f, 6004000);
+    assert_int_equal(db_size(ks_db(f->ks, 0)), 0);
+}
+
+static void hash_in_ram_expires_after_its_field(void **state)
+{
+    check_key_expires_after_its_field(*state, false);
+}
+
+static void hash_on_disk_expires_after_its_field(void **state)
+{
+    check_key_expires_after_its_field(*state, true);
+}
+
 /* ---- Restarts. */
 
 static void cut_before_the_replay_is_through_is_refused(void **state)
@@ -586,6 +754,10 @@ int main(void)
         TEST_WITH(running_cut_is_given_up_with_a_large_value_that_was_deleted, setup, teardown),
         TEST_WITH(unreadable_record_does_not_keep_others_from_expiring, setup, teardown),
         TEST_WITH(keys_on_disk_expire_although_cuts_are_applied_all_the_time, setup, teardown),
+        TEST_WITH(index_covers_the_record_of_a_hash_that_is_in_ram, setup, teardown),
+        TEST_WITH(index_covers_the_record_of_a_hash_without_deadlines_in_ram, setup, teardown),
+        TEST_WITH(hash_in_ram_expires_after_its_field, setup, teardown),
+        TEST_WITH(hash_on_disk_expires_after_its_field, setup, teardown),
         TEST_WITH(cut_before_the_replay_is_through_is_refused, setup, teardown),
         TEST_WITH(new_directories_have_durable_names, setup, teardown),
     };
