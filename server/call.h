@@ -15,6 +15,8 @@
 #include "storage/keyspace.h"
 #include "storage/scan.h"
 
+#include <stdatomic.h>
+
 struct exec;
 struct pending;
 struct services;
@@ -111,6 +113,14 @@ bool call_wait_journal(struct call *c, uint64_t offset, int64_t timeout_ms);
  * the handler's own, which is 0 at first and stays until the reply. Not in nested commands. */
 void call_wait_tick(struct call *c);
 uint64_t *call_ticket(struct call *c);
+/* Until a thread has set `over` and woken the loop. What it stands in must live as long as the
+ * request waits: call_keep. Not in nested commands. */
+void call_wait_over(struct call *c, const atomic_bool *over);
+/* What a handler keeps between being called; NULL at first. */
+void *call_kept(const struct call *c);
+/* Begins to keep something. `drop` is called for it when the request has ended, in any way. */
+typedef void call_drop_fn(void *kept);
+void call_keep(struct call *c, void *kept, call_drop_fn *drop);
 /* A random position that stays the same when the handler is called anew. */
 uint64_t call_random_position(struct call *c);
 

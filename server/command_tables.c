@@ -35,6 +35,7 @@ static const struct command *const tables[] = {
     cmd_list_pop_table,
     cmd_list_table,
     cmd_memory_table,
+    cmd_migrate_table,
     cmd_module_table,
     cmd_monitor_table,
     cmd_multi_table,

@@ -214,6 +214,8 @@ void exec_pending_destroy(struct pending *p)
     for (int i = 0; i < PENDING_SCANS_MAX; i++)
         scan_destroy(p->scans[i]);
     buf_deinit(&p->walk.found);
+    if (p->drop != NULL)
+        p->drop(p->kept);
     exec_block_forget(p);
     if (p->session->pending == p) {
         p->session->pending = NULL;
@@ -651,11 +653,12 @@ static bool journal_wait_over(const struct exec *exec, const struct pending *p)
     return journal_durable(exec->journal) >= p->journal_offset || exec->mono_ms >= p->deadline_ms;
 }
 
-/* Whether a request waits for what only ticks bring about; the journal wakes the loop by itself. */
+/* Whether a request waits for what only ticks bring about; the journal and threads wake the loop by
+ * themselves. */
 static bool waits_for_tick(const struct exec *exec)
 {
     for (const struct pending *p = exec->waiting_first; p != NULL; p = p->next)
-        if (!p->waits_journal)
+        if (!p->waits_journal && p->waits_over == NULL)
             return true;
     return false;
 }
@@ -709,6 +712,10 @@ static void poll_waiting(struct exec *exec)
             resume(p);
         } else if (p->waits_tick) {
             p->waits_tick = false;
+            waiting_remove(p);
+            resume(p);
+        } else if (p->waits_over != NULL && atomic_load(p->waits_over)) {
+            p->waits_over = NULL;
             waiting_remove(p);
             resume(p);
         } else if (p->waits_journal && p->unblock_error) {

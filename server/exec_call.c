@@ -273,6 +273,27 @@ uint64_t *call_ticket(struct call *c)
     return &exec_pending(c)->ticket;
 }
 
+void call_wait_over(struct call *c, const atomic_bool *over)
+{
+    struct pending *p = exec_pending(c);
+    p->waits_over = over;
+    exec_wait_tick(p);
+    c->waiting = true;
+}
+
+void *call_kept(const struct call *c)
+{
+    return c->pending == NULL ? NULL : c->pending->kept;
+}
+
+void call_keep(struct call *c, void *kept, call_drop_fn *drop)
+{
+    struct pending *p = exec_pending(c);
+    CHECK(p->drop == NULL);
+    p->kept = kept;
+    p->drop = drop;
+}
+
 uint64_t call_random_position(struct call *c)
 {
     if (!c->has_random_position) {

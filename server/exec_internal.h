@@ -34,10 +34,13 @@ struct pending {
     struct scan_result results[PENDING_SCANS_MAX];
     bool scans_done[PENDING_SCANS_MAX];
     struct call_walk walk;
-    struct db *exact_db; /* waits for db->unresolved == 0 */
-    bool waits_tick;     /* for the next tick */
-    uint64_t ticket;     /* call_ticket */
-    bool waits_journal;  /* for journal_offset to be durable, until deadline_ms */
+    struct db *exact_db;           /* waits for db->unresolved == 0 */
+    bool waits_tick;               /* for the next tick */
+    uint64_t ticket;               /* call_ticket */
+    const atomic_bool *waits_over; /* until this is set (call_wait_over); NULL: not */
+    void *kept;                    /* call_keep; given to `drop` at the end */
+    call_drop_fn *drop;
+    bool waits_journal; /* for journal_offset to be durable, until deadline_ms */
     uint64_t journal_offset;
     int64_t deadline_ms;      /* monotonic; INT64_MAX: none */
     bool unblock_error;       /* CLIENT UNBLOCK ERROR ends that wait */

@@ -14,6 +14,7 @@
 #include "server/loop.h"
 #include "server/memory_report.h"
 #include "server/metrics_http.h"
+#include "server/migrations.h"
 #include "server/monitor.h"
 #include "server/oom_score.h"
 #include "server/open_files.h"
@@ -494,6 +495,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->exec = exec_create(services);
     services->saves = saves_create(services);
     services->replicas = replicas_create(services);
+    services->migrations = migrations_create(services->loop);
     services->scripting = scripting_create(services);
     st = scripting_read_libraries(services->scripting, err);
     if (st != ST_OK)
@@ -558,6 +560,7 @@ void server_close(struct server *server)
     replay_destroy(server->replay);
     scripting_destroy(services->scripting);
     exec_destroy(services->exec);
+    migrations_destroy(services->migrations);
     tracking_destroy(services->tracking);
     pubsub_destroy(services->pubsub);
     monitors_destroy(services->monitors);

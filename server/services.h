@@ -22,6 +22,7 @@ struct tracking;
 struct scripting;
 struct slowlog;
 struct latency;
+struct migrations;
 struct monitors;
 struct replicas;
 struct saves;
@@ -49,6 +50,8 @@ struct services {
     struct saves *saves;         /* RDB files (saves.h) */
     struct replicas *replicas;   /* those that follow (replicas.h) */
     struct server *server;       /* shutdown, facts for INFO (server.h) */
+    /* Keys on their way to other servers (migrations.h). */
+    struct migrations *migrations;
 };
 
 #endif

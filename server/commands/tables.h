@@ -36,6 +36,7 @@ extern const struct command cmd_latency_table[]; /* LATENCY */
 extern const struct command cmd_lcs_table[]; /* LCS */
 extern const struct command cmd_list_pop_table[]; /* LPOP, BLPOP, LMOVE and the like */
 extern const struct command cmd_list_table[]; /* LPUSH, LRANGE and the like */
+extern const struct command cmd_migrate_table[]; /* MIGRATE */
 extern const struct command cmd_memory_table[]; /* MEMORY */
 extern const struct command cmd_module_table[]; /* MODULE */
 extern const struct command cmd_monitor_table[]; /* MONITOR */

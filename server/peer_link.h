@@ -1,0 +1,33 @@
+/* A TCP connection to another server, for a thread that may wait: MIGRATE's way to its target.
+ *
+ * Every wait ends after `timeout_ms` without progress, and soon after `cancelled` was set. What the
+ * peer answers is not trusted: a line is bounded. Thread: any but the main thread. */
+#ifndef BASALT_SERVER_PEER_LINK_H
+#define BASALT_SERVER_PEER_LINK_H
+
+#include "codec/buf.h"
+#include "codec/status.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define PEER_LINE_BYTES_MAX 1024
+
+struct peer_link {
+    int fd; /* -1: closed */
+    int64_t timeout_ms;
+    const atomic_bool *cancelled; /* borrowed */
+    struct buf in;                /* read, and not taken yet */
+};
+
+/* ST_IO: the name is unknown, or nobody accepts in time. The link is closed then. */
+MUST_USE enum status peer_link_open(struct peer_link *link, const char *host, const char *port);
+/* Accepts a closed one. */
+void peer_link_close(struct peer_link *link);
+/* All of it. ST_IO: the peer has gone, or takes nothing any more. */
+MUST_USE enum status peer_link_write(struct peer_link *link, struct bytes bytes);
+/* Replaces `line` by the next one, without its end. ST_IO: none comes, or it is
+ * longer than PEER_LINE_BYTES_MAX. */
+MUST_USE enum status peer_link_read_line(struct peer_link *link, struct buf *line);
+
+#endif
