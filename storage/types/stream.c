@@ -337,10 +337,8 @@ static bool first_node_is_below(const struct stream *s, struct stream_id min_id)
     }
     if (stream_id_compare(page->part->refs[0].first, min_id) >= 0)
         return false;
-    struct stream_entry entry;
-    uint32_t at = 0;
     CHECK(page->nodes[0] != NULL);
-    return node_prev(page->nodes[0], &at, &entry) && stream_id_compare(entry.id, min_id) < 0;
+    return stream_id_compare(node_last_id(page->nodes[0]), min_id) < 0;
 }
 
 /* Trims inside the first node. */

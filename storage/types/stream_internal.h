@@ -42,6 +42,8 @@ uint64_t node_deleted(const struct stream_node *node);
 bool node_next(const struct stream_node *node, uint32_t *at, struct stream_entry *out);
 /* The last one before `at` (0: the end); `*at` moves to where it begins. */
 bool node_prev(const struct stream_node *node, uint32_t *at, struct stream_entry *out);
+/* Of its last entry, deleted or not: trimming by id looks at that, as in Redis. */
+struct stream_id node_last_id(const struct stream_node *node);
 /* Marks the entry deleted; false: not there. */
 bool node_delete(struct stream_node **node, struct stream_id id);
 /* Marks the first entries deleted, up to `count` of them and with ids below `min_id`; returns how

@@ -198,6 +198,15 @@ bool node_next(const struct stream_node *node, uint32_t *at, struct stream_entry
     return !deleted;
 }
 
+/* Where the entry before `place` begins. */
+static uint32_t entry_before(const uint8_t *data, uint32_t place)
+{
+    place = listpack_prev(data, place); /* its length */
+    for (int64_t n = integer_at(data, place); n > 0; n--)
+        place = listpack_prev(data, place);
+    return place;
+}
+
 bool node_prev(const struct stream_node *node, uint32_t *at, struct stream_entry *out)
 {
     const uint8_t *data = node->listpack;
@@ -205,13 +214,23 @@ bool node_prev(const struct stream_node *node, uint32_t *at, struct stream_entry
     uint32_t place = *at == 0 ? listpack_end(data) : *at;
     bool deleted = true;
     while (deleted && first != 0 && place > first) {
-        place = listpack_prev(data, place); /* the length of the entry before */
-        for (int64_t n = integer_at(data, place); n > 0; n--)
-            place = listpack_prev(data, place);
+        place = entry_before(data, place);
         (void)read_entry(node, place, &deleted, out);
     }
     *at = place;
     return !deleted;
+}
+
+struct stream_id node_last_id(const struct stream_node *node)
+{
+    struct stream_entry entry = {.id = {0, 0}};
+    bool deleted;
+    const uint8_t *data = node->listpack;
+    uint32_t first = entries_at(data);
+    uint32_t end = listpack_end(data);
+    if (first != 0 && end > first)
+        (void)read_entry(node, entry_before(data, end), &deleted, &entry);
+    return entry.id;
 }
 
 void stream_entry_next(struct stream_entry *entry, char field_scratch[24], char value_scratch[24],
