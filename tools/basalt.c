@@ -25,6 +25,7 @@ static void print_help(FILE *out)
              "  rdb inspect FILE|-            tells what is in an RDB file, and what takes room\n"
              "  rdb verify FILE|-             checks every byte of an RDB file\n"
              "  rdb convert FILE|- --to FORM  writes it as JSON, CSV or commands\n"
+             "  rdb diff A B                  names the keys in which two RDB files differ\n"
              "  check DIR                     tells whether a data directory is sound\n"
              "  backup DIR DEST               copies a dataset, of a server or a directory\n"
              "  restore DEST DIR              makes a data directory out of a backup\n\n"

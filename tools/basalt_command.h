@@ -19,6 +19,7 @@ int basalt_rdb_export(int argc, char **argv);
 int basalt_rdb_inspect(int argc, char **argv);
 int basalt_rdb_verify(int argc, char **argv);
 int basalt_rdb_convert(int argc, char **argv);
+int basalt_rdb_diff(int argc, char **argv);
 int basalt_check(int argc, char **argv);
 int basalt_backup(int argc, char **argv);
 int basalt_restore(int argc, char **argv);

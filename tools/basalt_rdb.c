@@ -29,7 +29,8 @@ static void print_help(FILE *out)
         "       basalt rdb export --dir DIR -o FILE|- [options]; see basalt rdb export --help\n"
         "       basalt rdb inspect FILE|-\n"
         "       basalt rdb verify FILE|-\n"
-        "       basalt rdb convert FILE|- --to json|jsonl|csv|resp\n\n"
+        "       basalt rdb convert FILE|- --to json|jsonl|csv|resp\n"
+        "       basalt rdb diff A B\n\n"
         "Makes a data directory out of an RDB file as Redis writes it (versions 1 to %d), from a\n"
         "file (also packed with zstd) or from standard input. DIR is what the server is given as\n"
         "`dir`. FILE may also be a directory of append-only files of Redis 7, or its manifest: "
@@ -451,10 +452,9 @@ int basalt_rdb(int argc, char **argv)
         const char *name;
         basalt_command_fn *run;
     } parts[] = {
-        {"export", basalt_rdb_export},
-        {"inspect", basalt_rdb_inspect},
-        {"verify", basalt_rdb_verify},
-        {"convert", basalt_rdb_convert},
+        {"export", basalt_rdb_export}, {"inspect", basalt_rdb_inspect},
+        {"verify", basalt_rdb_verify}, {"convert", basalt_rdb_convert},
+        {"diff", basalt_rdb_diff},
     };
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0 || strcmp(verb, "help") == 0) {

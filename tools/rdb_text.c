@@ -12,7 +12,7 @@ const char *rdb_text_id(struct rdb_stream_id id, char out[48])
 }
 
 /* Integers of an entry are texts in a buffer that may move: all are put there, then pointed at. */
-static enum status tell_entry(struct rdb_text *text, struct stream_entry *entry, struct buf *bytes,
+static enum status tell_entry(void *arg, struct stream_entry *entry, struct buf *bytes,
                               struct buf *ranges, rdb_text_entry_fn *fn)
 {
     buf_clear(bytes);
@@ -33,11 +33,11 @@ static enum status tell_entry(struct rdb_text *text, struct stream_entry *entry,
         texts[i].data = at;
         at += texts[i].len;
     }
-    return fn(text, (struct rdb_stream_id){.ms = entry->id.ms, .seq = entry->id.seq}, texts, count);
+    return fn(arg, (struct rdb_stream_id){.ms = entry->id.ms, .seq = entry->id.seq}, texts, count);
 }
 
-enum status rdb_text_each_entry(struct rdb_text *text, const struct rdb_element *node,
-                                rdb_text_entry_fn *fn, struct err *err)
+enum status rdb_text_each_entry(void *arg, const struct rdb_element *node, rdb_text_entry_fn *fn,
+                                struct err *err)
 {
     static const struct stream_id last = {.ms = UINT64_MAX, .seq = UINT64_MAX};
     uint64_t count;
@@ -55,7 +55,7 @@ enum status rdb_text_each_entry(struct rdb_text *text, const struct rdb_element 
     struct buf ranges = {0};
     stream_walk_init(&walk, stream_of(&o), (struct stream_id){0}, last, false);
     while (st == ST_OK && stream_walk_next(&walk, &entry))
-        st = tell_entry(text, &entry, &bytes, &ranges, fn);
+        st = tell_entry(arg, &entry, &bytes, &ranges, fn);
     buf_deinit(&bytes);
     buf_deinit(&ranges);
     object_free_fn *free_fn;

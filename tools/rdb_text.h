@@ -27,8 +27,8 @@ struct rdb_text {
     unsigned level; /* JSON: how deep in a stream */
 };
 
-typedef enum status rdb_text_entry_fn(struct rdb_text *text, struct rdb_stream_id id,
-                                      const struct bytes *texts, size_t count);
+typedef enum status rdb_text_entry_fn(void *arg, struct rdb_stream_id id, const struct bytes *texts,
+                                      size_t count);
 
 struct rdb_text_form {
     const char *name;
@@ -45,7 +45,7 @@ extern const struct rdb_text_form rdb_text_json, rdb_text_jsonl, rdb_text_csv, r
 
 /* Calls `fn` for each entry of a stream's node; `texts` are fields and values in turn. ST_CORRUPT:
  * the node is none. */
-MUST_USE enum status rdb_text_each_entry(struct rdb_text *text, const struct rdb_element *node,
+MUST_USE enum status rdb_text_each_entry(void *arg, const struct rdb_element *node,
                                          rdb_text_entry_fn *fn, struct err *err);
 /* "1526919030474-55" */
 const char *rdb_text_id(struct rdb_stream_id id, char out[48]);

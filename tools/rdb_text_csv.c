@@ -39,9 +39,10 @@ static void put_row(struct rdb_text *text, const char *id, struct bytes member, 
     text->elements++;
 }
 
-static enum status put_entry(struct rdb_text *text, struct rdb_stream_id id,
-                             const struct bytes *texts, size_t count)
+static enum status put_entry(void *arg, struct rdb_stream_id id, const struct bytes *texts,
+                             size_t count)
 {
+    struct rdb_text *text = arg;
     char chars[48];
     for (size_t i = 0; i + 1 < count; i += 2)
         put_row(text, rdb_text_id(id, chars), texts[i], texts[i + 1]);

@@ -36,9 +36,10 @@ static void put_score(struct rdb_text *text, double score)
     buf_append_text(&text->out, isinf(score) ? "\"" : "");
 }
 
-static enum status put_entry(struct rdb_text *text, struct rdb_stream_id id,
-                             const struct bytes *texts, size_t count)
+static enum status put_entry(void *arg, struct rdb_stream_id id, const struct bytes *texts,
+                             size_t count)
 {
+    struct rdb_text *text = arg;
     comma(text);
     buf_append_byte(&text->out, '[');
     put_id(text, id);

@@ -93,9 +93,10 @@ static void put_scored(struct rdb_text *text, const struct rdb_element *element)
 
 /* ---- Streams ---- */
 
-static enum status put_entry(struct rdb_text *text, struct rdb_stream_id id,
-                             const struct bytes *texts, size_t count)
+static enum status put_entry(void *arg, struct rdb_stream_id id, const struct bytes *texts,
+                             size_t count)
 {
+    struct rdb_text *text = arg;
     want(text, "XADD");
     put_id(text, id);
     for (size_t i = 0; i < count; i++)

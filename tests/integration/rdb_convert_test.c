@@ -1,7 +1,8 @@
 /* Goal: `basalt rdb convert` tells all that is in a file, in forms that others read. Method: the
  * reference makes a file with every type; the commands made of it are fed to another reference,
  * which must have the same digest then; of the other forms, what is told of known keys is compared.
- * Skipped where no reference or no redis-cli is installed. */
+ * `basalt rdb diff` compares files of one reference before and after changes. Skipped where no
+ * reference or no redis-cli is installed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,81 @@ static void other_forms_tell_every_type(void **state)
     server_fixture_destroy(fixture->reference);
 }
 
+static void differences_are_named(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *dir = fixture->root;
+    char old[512];
+    char line[1200];
+    struct resp_client *client = server_fixture_connect(fixture->reference);
+    every_type_fill(client);
+    assert_reply(client, "SAVE", "+OK");
+    (void)snprintf(old, sizeof(old), "%s/old.rdb", dir);
+    (void)snprintf(line, sizeof(line), "cp '%s' '%s'", fixture->rdb, old);
+    assert_int_equal(system(line), 0);
+    /* Loaded again, sets and the like are in another order. */
+    assert_reply(client, "DEBUG RELOAD", "+OK");
+    /* Other encodings of the same. */
+    assert_reply(client, "CONFIG SET hash-max-listpack-entries 0 zset-max-listpack-entries 0",
+                 "+OK");
+    assert_reply(client, "HSET h:small g v", ":1");
+    assert_reply(client, "HDEL h:small g", ":1");
+    assert_reply(client, "SAVE", "+OK");
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old, fixture->rdb), 0);
+    tool_assert_printed(dir, "stdout", "The files hold the same: ");
+    assert_reply(client, "SET s:text other", "+OK");
+    assert_reply(client, "DEL l:small s:int", ":2");
+    assert_reply(client, "SADD l:small a", ":1");
+    assert_reply(client, "PEXPIREAT s:due 4102444800124", ":1");
+    assert_reply(client, "XGROUP DESTROY x:small other", ":1");
+    assert_reply(client, "SET new v", "+OK");
+    assert_reply(client, "SAVE", "+OK");
+    resp_client_close(client);
+    static const char *const parts[] = {
+        "differs db0 \"s:text\", value\n",
+        "differs db0 \"l:small\", type list and set\n",
+        "differs db0 \"s:due\", expiry 4102444800123 and 4102444800124\n",
+        "differs db0 \"x:small\", value\n",
+        "only_a db0 \"s:int\"\n",
+        "only_b db0 \"new\"\n",
+        " 4 differ, 1 are only in A, 1 only in B.\n",
+    };
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old, fixture->rdb), 3);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        tool_assert_printed(dir, "stdout", parts[i]);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old, fixture->rdb, "--json"), 3);
+    tool_assert_printed(dir, "stdout", "\"key\":\"l:small\",\"types\":[\"list\",\"set\"]}\n");
+    tool_assert_printed(dir, "stdout", "\"differs\":4,\"only_a\":1,\"only_b\":1}\n");
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old, "/missing"), 1);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old), 2);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old, "-"), 2);
+    server_fixture_destroy(fixture->reference);
+}
+
+/* 30,000 keys do not fit in a table of 1 MiB. */
+static void files_with_many_keys_take_several_passes(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *dir = fixture->root;
+    char old[512];
+    char line[1200];
+    struct resp_client *client = server_fixture_connect(fixture->reference);
+    assert_reply(client, "DEBUG POPULATE 30000", "+OK");
+    assert_reply(client, "SAVE", "+OK");
+    (void)snprintf(old, sizeof(old), "%s/old.rdb", dir);
+    (void)snprintf(line, sizeof(line), "cp '%s' '%s'", fixture->rdb, old);
+    assert_int_equal(system(line), 0);
+    assert_reply(client, "DEL key:1 key:2 key:29999", ":3");
+    assert_reply(client, "MSET key:3 x n:1 a n:2 b", "+OK");
+    assert_reply(client, "SAVE", "+OK");
+    resp_client_close(client);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "diff", old, fixture->rdb, "--memory", "1mb"), 3);
+    tool_assert_printed(dir, "stdout", "only_a db0 \"key:29999\"\n");
+    tool_assert_printed(dir, "stdout",
+                        ": 29996 keys are the same, 1 differ, 3 are only in A, 2 only in B.\n");
+    server_fixture_destroy(fixture->reference);
+}
+
 int main(void)
 {
     if (tool_program() == NULL || server_fixture_reference() == NULL ||
@@ -148,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_WITH(commands_make_the_same_data, setup, teardown),
         TEST_WITH(other_forms_tell_every_type, setup, teardown),
+        TEST_WITH(differences_are_named, setup, teardown),
+        TEST_WITH(files_with_many_keys_take_several_passes, setup, teardown),
     };
     return RUN_TESTS("rdb_convert", tests);
 }
