@@ -336,7 +336,7 @@ const struct setting config_settings[] = {
     {SHAPE("dir", dir, dir, "."), .flags = SETTING_PROTECTED | SETTING_DENY_LOADING},
     {TEXT("dbfilename", dbfilename, "dump.rdb"), .flags = SETTING_PROTECTED,
      .check = check_dbfilename},
-    {BOOL("import-on-start", import_on_start, "yes"), .flags = IMMUTABLE},
+    {BOOL("import-on-start", import_on_start, "yes")},
     {BOOL("appendonly", appendonly, "yes"), .flags = SETTING_DENY_LOADING},
     {TEXT("appendfilename", appendfilename, "appendonly.aof"), .flags = IMMUTABLE,
      .check = check_appendfilename},

@@ -3,7 +3,6 @@
 #include "server/exec_internal.h"
 
 #include "server/acl.h"
-#include "server/config.h"
 #include "server/exec_access.h"
 #include "server/multi.h"
 #include "server/replicas.h"
@@ -157,7 +156,6 @@ bool exec_pass_access(struct exec *exec, struct session *session, const struct c
 /* True, and why was replied, while nobody may write. */
 static bool refuse_writes(struct exec *exec, struct session *session, const struct command *command)
 {
-    const struct config *config = exec->config;
     struct err err;
     if (journal_failed(exec->journal, &err)) {
         char text[sizeof(err.message) + 64];
@@ -166,8 +164,7 @@ static bool refuse_writes(struct exec *exec, struct session *session, const stru
         refuse(exec, session, command, text);
         return true;
     }
-    if (config->min_replicas_to_write != 0 && config->min_replicas_max_lag != 0 &&
-        replicas_count_good(exec->services->replicas) < (size_t)config->min_replicas_to_write) {
+    if (replicas_lacking(exec->services->replicas)) {
         refuse(exec, session, command, "NOREPLICAS Not enough good replicas to write.");
         return true;
     }

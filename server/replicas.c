@@ -418,6 +418,13 @@ size_t replicas_count_good(const struct replicas *replicas)
     return count;
 }
 
+bool replicas_lacking(const struct replicas *replicas)
+{
+    const struct config *config = replicas->services->config;
+    return config->min_replicas_to_write != 0 && config->min_replicas_max_lag != 0 &&
+           replicas_count_good(replicas) < (size_t)config->min_replicas_to_write;
+}
+
 static const char *phase_name(enum phase phase)
 {
     if (phase == SENDING)

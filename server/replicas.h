@@ -59,6 +59,9 @@ size_t replicas_count(const struct replicas *replicas, uint64_t offset, bool syn
 /* How many have been heard of within min-replicas-max-lag. */
 size_t replicas_count_good(const struct replicas *replicas);
 
+/* There are fewer of those than min-replicas-to-write asks for: nobody may write. */
+bool replicas_lacking(const struct replicas *replicas);
+
 /* What is said of one online replica. */
 struct replica_state {
     char address[64];

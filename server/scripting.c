@@ -11,6 +11,7 @@
 #include "server/functions.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "server/replicas.h"
 #include "server/script_cache.h"
 #include "server/script_flags.h"
 #include "server/script_lua.h"
@@ -232,6 +233,10 @@ static bool may_run(struct call *c, uint32_t flags, bool read_only)
                            "MISCONF Errors writing to the journal. Writable scripts are blocked. "
                            "Use 'no-writes' flag for read only scripts. %s",
                            err.message);
+        return false;
+    }
+    if (replicas_lacking(c->services->replicas)) {
+        reply_error(c->reply, "NOREPLICAS Not enough good replicas to write.");
         return false;
     }
     if (read_only)

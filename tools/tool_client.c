@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "codec/bytes.h"
+#include "codec/number.h"
 
 #define READ_BYTES      4096
 #define TIMEOUT_SECONDS 60
@@ -125,13 +126,15 @@ static enum status read_reply(struct tool_client *client, struct tool_reply *rep
             return st;
         char kind = line.len == 0 ? '\0' : (char)line.data[0];
         struct bytes rest = bytes_make(line.data + 1, line.len - (line.len != 0));
-        long number = strtol((const char *)rest.data, NULL, 10); /* ends at the \r */
+        int64_t number = 0;
         if (kind == '-')
             return err_set(err, ST_INVALID, "the server says: %.*s", (int)rest.len,
                            (const char *)rest.data);
         if (kind != '+' && kind != ':' && kind != '$' && kind != '*')
             return err_set(err, ST_CORRUPT, "the server's reply is not RESP");
-        if ((kind == '$' || kind == '*') && number > REPLY_BYTES_MAX)
+        if ((kind == '$' || kind == '*') && !number_parse_i64(rest, &number))
+            return err_set(err, ST_CORRUPT, "the server's reply has a length that is no number");
+        if (number > REPLY_BYTES_MAX)
             return err_set(err, ST_CORRUPT, "the server's reply is too long");
         if (kind == '*') {
             left += number > 0 ? (uint64_t)number : 0;
