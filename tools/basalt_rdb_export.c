@@ -1,14 +1,13 @@
 /* basalt rdb export: an RDB file out of a data directory. */
 #include "codec/buf.h"
 #include "codec/compress.h"
-#include "codec/glob.h"
 #include "codec/number.h"
 #include "server/version.h"
 #include "storage/env.h"
-#include "storage/meta.h"
 #include "storage/rdb_export.h"
 #include "tools/basalt_command.h"
 #include "tools/progress.h"
+#include "tools/rdb_filter.h"
 #include "tools/tool_output.h"
 
 #include <getopt.h>
@@ -17,9 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMMAND      "rdb export"
-#define VERSION_MIN  9
-#define DB_COUNT_MAX META_DB_COUNT_MAX
+#define COMMAND     "rdb export"
+#define VERSION_MIN 9
 
 static void print_help(FILE *out)
 {
@@ -51,10 +49,9 @@ static void print_help(FILE *out)
 }
 
 struct export_command {
-    const char *dir, *file, *pattern;
+    const char *dir, *file;
     int version;
-    unsigned types; /* bits by enum object_type; 0: any */
-    struct buf dbs; /* owned: uint32_t; empty: any */
+    struct rdb_filter filter;
     bool zstd, ignore_journal, json, help;
 };
 
@@ -80,27 +77,6 @@ static bool parse_version(const char *text, struct export_command *out)
         return tool_complain(COMMAND, "--rdb-version must be from 9 to 12, not", text);
     out->version = (int)version;
     return true;
-}
-
-static bool parse_db(const char *text, struct export_command *out)
-{
-    uint64_t number;
-    if (!number_parse_u64(bytes_text(text), &number) || number >= DB_COUNT_MAX)
-        return tool_complain(COMMAND, "--db must be a database's number, not", text);
-    uint32_t db = (uint32_t)number;
-    buf_append(&out->dbs, &db, sizeof(db));
-    return true;
-}
-
-static bool parse_type(const char *text, struct export_command *out)
-{
-    for (unsigned type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++) {
-        if (strcmp(text, object_type_name(type)) != 0)
-            continue;
-        out->types |= 1u << type;
-        return true;
-    }
-    return tool_complain(COMMAND, "--type must be a type of keys, not", text);
 }
 
 static bool parse_command(int argc, char **argv, struct export_command *out)
@@ -136,13 +112,13 @@ static bool parse_command(int argc, char **argv, struct export_command *out)
             out->zstd = true;
             break;
         case 'b':
-            good = parse_db(optarg, out);
+            good = rdb_filter_add_db(&out->filter, COMMAND, optarg);
             break;
         case 'p':
-            out->pattern = optarg;
+            out->filter.pattern = optarg;
             break;
         case 't':
-            good = parse_type(optarg, out);
+            good = rdb_filter_add_type(&out->filter, COMMAND, optarg);
             break;
         case 'i':
             out->ignore_journal = true;
@@ -174,15 +150,7 @@ static bool parse_command(int argc, char **argv, struct export_command *out)
 
 static bool is_wanted(void *arg, uint32_t db, enum object_type type, struct bytes key)
 {
-    const struct export_command *command = ((const struct context *)arg)->command;
-    bool wanted = command->dbs.len == 0;
-    for (size_t at = 0; at < command->dbs.len && !wanted; at += sizeof(uint32_t)) {
-        uint32_t one;
-        memcpy(&one, command->dbs.data + at, sizeof(one));
-        wanted = one == db;
-    }
-    return wanted && (command->types == 0 || (command->types & 1u << type) != 0) &&
-           (command->pattern == NULL || glob_match(bytes_text(command->pattern), key, false));
+    return rdb_filter_wants(&((const struct context *)arg)->command->filter, db, type, key);
 }
 
 static bool show_progress(void *arg, uint64_t seen, uint64_t total)
@@ -216,17 +184,17 @@ static enum status export_to(struct context *context, struct rdb_export_report *
                              struct err *err)
 {
     const struct export_command *command = context->command;
-    bool all = command->dbs.len == 0 && command->types == 0 && command->pattern == NULL;
-    struct rdb_export_options options = {.env = context->env,
-                                         .dir = command->dir,
-                                         .redis_version = REDIS_COMPATIBLE_VERSION,
-                                         .version = command->version,
-                                         .ignore_journal = command->ignore_journal,
-                                         .write = write_piece,
-                                         .write_arg = context,
-                                         .wanted = all ? NULL : is_wanted,
-                                         .progress = show_progress,
-                                         .arg = context};
+    struct rdb_export_options options = {
+        .env = context->env,
+        .dir = command->dir,
+        .redis_version = REDIS_COMPATIBLE_VERSION,
+        .version = command->version,
+        .ignore_journal = command->ignore_journal,
+        .write = write_piece,
+        .write_arg = context,
+        .wanted = rdb_filter_is_empty(&command->filter) ? NULL : is_wanted,
+        .progress = show_progress,
+        .arg = context};
     return rdb_export_run(&options, report, err);
 }
 
@@ -342,6 +310,6 @@ int basalt_rdb_export(int argc, char **argv)
             print_help(stdout);
         status = command.help ? EXIT_DONE : run(&command);
     }
-    buf_deinit(&command.dbs);
+    rdb_filter_deinit(&command.filter);
     return status;
 }

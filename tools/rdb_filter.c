@@ -8,9 +8,6 @@
 #include "storage/import.h"
 #include "tools/tool_output.h"
 
-static const char *const type_names[] = {"string", "list", "set", "zset", "hash", "stream"};
-#define TYPE_NAME_COUNT (sizeof(type_names) / sizeof(type_names[0]))
-
 void rdb_filter_deinit(struct rdb_filter *filter)
 {
     buf_deinit(&filter->dbs);
@@ -26,15 +23,22 @@ bool rdb_filter_add_db(struct rdb_filter *filter, const char *command, const cha
     return true;
 }
 
+/* OBJECT_NONE: it is the name of none. */
+static enum object_type type_named(const char *name)
+{
+    for (enum object_type type = OBJECT_STRING; type < OBJECT_TYPE_COUNT; type++)
+        if (strcmp(name, object_type_name(type)) == 0)
+            return type;
+    return OBJECT_NONE;
+}
+
 bool rdb_filter_add_type(struct rdb_filter *filter, const char *command, const char *text)
 {
-    for (size_t i = 0; i < TYPE_NAME_COUNT; i++) {
-        if (strcmp(text, type_names[i]) != 0)
-            continue;
-        filter->types |= 1u << i;
-        return true;
-    }
-    return tool_complain(command, "--type must be a type of keys, not", text);
+    enum object_type type = type_named(text);
+    if (type == OBJECT_NONE)
+        return tool_complain(command, "--type must be a type of keys, not", text);
+    filter->types |= 1u << type;
+    return true;
 }
 
 bool rdb_filter_is_empty(const struct rdb_filter *filter)
@@ -42,19 +46,20 @@ bool rdb_filter_is_empty(const struct rdb_filter *filter)
     return filter->dbs.len == 0 && filter->types == 0 && filter->pattern == NULL;
 }
 
-bool rdb_filter_takes(void *arg, const struct rdb_key *key)
+bool rdb_filter_wants(const struct rdb_filter *filter, uint32_t db, enum object_type type,
+                      struct bytes key)
 {
-    const struct rdb_filter *filter = arg;
     bool wanted = filter->dbs.len == 0;
     for (size_t at = 0; at < filter->dbs.len && !wanted; at += sizeof(uint32_t)) {
-        uint32_t db;
-        memcpy(&db, filter->dbs.data + at, sizeof(db));
-        wanted = db == key->db;
+        uint32_t one;
+        memcpy(&one, filter->dbs.data + at, sizeof(one));
+        wanted = one == db;
     }
-    if (filter->pattern != NULL && !glob_match(bytes_text(filter->pattern), key->name, false))
-        return false;
-    for (size_t i = 0; i < TYPE_NAME_COUNT && filter->types != 0; i++)
-        if (strcmp(rdb_type_name(key->type), type_names[i]) == 0)
-            return wanted && (filter->types & 1u << i) != 0;
-    return wanted && filter->types == 0;
+    return wanted && (filter->types == 0 || (filter->types & 1u << type) != 0) &&
+           (filter->pattern == NULL || glob_match(bytes_text(filter->pattern), key, false));
+}
+
+bool rdb_filter_takes(void *arg, const struct rdb_key *key)
+{
+    return rdb_filter_wants(arg, key->db, type_named(rdb_type_name(key->type)), key->name);
 }
