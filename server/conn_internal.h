@@ -244,7 +244,7 @@ void conn_write(struct conn *conn, const struct exec_gate *gate);
 void conn_open_gates(struct conns *conns, const struct exec_gate *gate);
 /* The connection has made a reply since it was released, or ends. */
 void conn_note_back(struct conn *conn);
-/* Tells exec once when nearly all that were released are back. */
+/* Tells exec once when half of those that were released are back. */
 void conns_tell_gathered(struct conns *conns);
 
 /* conn_info.c */

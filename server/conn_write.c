@@ -10,10 +10,10 @@
  * at most one more group than it must, and a connection costs the same however many it has sent.
  *
  * Clients whose replies one sync has released mostly come back with the next request at once. Of
- * those it is counted how many are still away; when half are back, exec is told that a sync need not
- * wait for more (journal_gathered): one half is then served while the other's sync runs. With
- * redis-benchmark's 50 clients, SET and one command at a time that is 1.2 times as fast as waiting
- * for nearly all, or for none.
+ * those it is counted how many are still away; when half are back, exec is told that a sync need
+ * not wait for more (journal_gathered): one half is then served while the other's sync runs. With
+ * 50 clients and SET, one command at a time, that is 1.2 times as fast as to wait for nearly all,
+ * or for none.
  *
  * While the journal is failed only connections wait that have made writes which are not durable, or
  * were sent messages of such writes (struct exec_gate). */
