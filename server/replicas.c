@@ -56,6 +56,11 @@ struct replicas *replicas_create(const struct services *services)
 {
     struct replicas *replicas = mem_calloc(1, sizeof(*replicas));
     replicas->services = services;
+    struct env *env = store_env(services->store);
+    char path[PATH_BYTES_MAX];
+    rdb_save_remove_rest(env, services->config->dir, FILE_NAME);
+    (void)snprintf(path, sizeof(path), "%s/%s", services->config->dir, FILE_NAME);
+    (void)env->unlink(env, path);
     return replicas;
 }
 

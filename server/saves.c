@@ -29,6 +29,8 @@ struct saves *saves_create(const struct services *services)
     struct saves *saves = mem_calloc(1, sizeof(*saves));
     saves->services = services;
     saves->last_took_ms = -1;
+    rdb_save_remove_rest(store_env(services->store), services->config->dir,
+                         services->config->dbfilename);
     return saves;
 }
 

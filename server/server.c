@@ -458,6 +458,12 @@ static enum status rename_commands(struct server *server, struct err *err)
 static enum status open_parts(struct server *server, struct err *err)
 {
     struct services *services = &server->services;
+    const struct config_replicaof *replicaof = &server->config->replicaof;
+    if (replicaof->host != NULL)
+        return err_set(
+            err, ST_UNSUPPORTED,
+            "replicaof %s %d: this server cannot be a replica, it can only have replicas",
+            replicaof->host, replicaof->port);
     services->commands = command_table_create();
     enum status st = rename_commands(server, err);
     if (st != ST_OK)

@@ -187,6 +187,14 @@ void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *option
     cut_want_snapshot(save->parts.cut, &save->request);
 }
 
+void rdb_save_remove_rest(struct env *env, const char *dir, const char *name)
+{
+    char path[ENV_PATH_BYTES_MAX];
+    int len = snprintf(path, sizeof(path), "%s/%s.tmp", dir, name);
+    if (len < (int)sizeof(path))
+        (void)env->unlink(env, path);
+}
+
 void rdb_save_stop(struct rdb_save *save)
 {
     atomic_store(&save->progress.stop, true);

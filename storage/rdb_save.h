@@ -6,7 +6,7 @@
  *
  * It is written under its name with ".tmp" behind it, synced, renamed, and the directory is synced:
  * whatever happens, the file is the old one or the new one, whole. After a failure the temporary
- * file is removed; what a killed process has left of it, the next save overwrites.
+ * file is removed; what a killed process has left of it, rdb_save_remove_rest.
  *
  * One at a time. Main thread, but for the thread that writes. */
 #ifndef BASALT_STORAGE_RDB_SAVE_H
@@ -60,6 +60,9 @@ struct rdb_save_options {
     void *arg;
 };
 
+/* Removes what a process that was killed while it saved to `name` in `dir` has left behind: not the
+ * file itself. */
+void rdb_save_remove_rest(struct env *env, const char *dir, const char *name);
 /* None may be running. */
 void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *options);
 /* Ends a running one early: `done` is called with ST_AGAIN, not at once. */

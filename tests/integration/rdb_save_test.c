@@ -347,6 +347,8 @@ static void a_killed_save_leaves_the_old_file(void **state)
         assert_reply(reference, "GET key", "\"old\"");
         resp_client_close(reference);
         drop_loaded(theirs, dir);
+        server_fixture_restart(ours);
+        assert_false(file_exists(ours, "dump.rdb.tmp"));
         server_fixture_destroy(ours);
     }
 }

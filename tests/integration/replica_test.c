@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "codec/mem.h"
+#include "storage/cold.h"
+#include "storage/meta.h"
 #include "tests/support/every_type.h"
 #include "tests/support/harness.h"
 #include "tests/support/resp_client.h"
@@ -164,6 +166,58 @@ static void goes_on_where_it_has_stopped(void **state)
     stop(&pair);
 }
 
+/* As if the machine had been started anew since the server ran: what it had not synced is gone. */
+static void pretend_new_boot(const struct server_fixture *server)
+{
+    char path[1024];
+    struct cold *cold;
+    struct err err;
+    (void)snprintf(path, sizeof(path), "%s/rocksdb", server_fixture_dir(server));
+    assert_status(cold_open(&(struct cold_options){.dir = path}, &cold, &err), ST_OK);
+    struct cold_batch *batch = cold_batch_create();
+    meta_put_boot(batch, bytes_text("another-boot"));
+    assert_status(cold_write(cold, batch, true, &err), ST_OK);
+    cold_batch_destroy(batch);
+    cold_close(cold);
+}
+
+/* A machine that stops may take with it what replicas were sent already: their offsets mean nothing
+ * any more then. After a clean stop everything was synced. */
+static void what_a_machine_may_have_lost_is_not_gone_on_from(void **state)
+{
+    (void)state;
+    static const char *const args[] = {"--enable-debug-command", "yes", NULL};
+    static const char leftover[] = "temp-sync.rdb";
+    struct pair pair;
+    char path[1024];
+    start(&pair, args);
+    start_replica(&pair);
+    wait_for(pair.replica, "INFO replication", "master_link_status:up");
+    for (int i = 0; i < 2; i++) {
+        bool clean = i == 0;
+        assert_same(&pair);
+        resp_client_close(pair.master);
+        if (clean)
+            server_fixture_stop(pair.ours);
+        else
+            server_fixture_kill(pair.ours);
+        pretend_new_boot(pair.ours);
+        (void)snprintf(path, sizeof(path), "%s/%s", server_fixture_dir(pair.ours), leftover);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        assert_int_equal(fclose(file), 0);
+        server_fixture_restart(pair.ours);
+        if (clean) /* else a synchronisation may be making it */
+            assert_int_not_equal(access(path, F_OK), 0);
+        pair.master = server_fixture_connect(pair.ours);
+        wait_for(pair.master, "INFO replication", "state=online");
+        wait_for(pair.replica, "INFO replication", "master_link_status:up");
+        assert_same(&pair);
+        assert_full_syncs(&pair, clean ? 1 : 2);
+    }
+    stop(&pair);
+}
+
 static void writes_need_replicas_if_told_so(void **state)
 {
     (void)state;
@@ -214,6 +268,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(follows_from_the_file_on, server_fixture_teardown),
         cmocka_unit_test_teardown(goes_on_where_it_has_stopped, server_fixture_teardown),
+        cmocka_unit_test_teardown(what_a_machine_may_have_lost_is_not_gone_on_from,
+                                  server_fixture_teardown),
         cmocka_unit_test_teardown(writes_need_replicas_if_told_so, server_fixture_teardown),
         cmocka_unit_test_teardown(sleeping_replica_costs_no_memory, server_fixture_teardown),
     };

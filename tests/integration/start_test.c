@@ -431,6 +431,7 @@ static void bad_settings_are_refused_with_file_and_line(void **state)
         {"save \"900 1\n", "Unbalanced quotes", "save \"900 1"},
         {"port 1 2 3\n", "wrong number of arguments", "port 1 2 3"},
         {"include /nonexistent/file.conf\n", "/nonexistent/file.conf", "No such file"},
+        {"replicaof 127.0.0.1 6379\n", "replicaof 127.0.0.1 6379", "cannot be a replica"},
     };
     char path[PATH_BYTES];
     (void)snprintf(path, sizeof(path), "%s/basalt.conf", data_dir);
