@@ -313,6 +313,39 @@ static void put_hash_metadata(struct buf *out)
     put_texts(out, "h", "3", NULL);
 }
 
+/* Too long for listpacks, which makes a table of the whole. */
+
+static void put_set_wide(struct buf *out)
+{
+    put_length(out, 2);
+    put_texts(out, TEXT_100, "7", NULL);
+}
+
+static void put_zset_wide(struct buf *out)
+{
+    put_length(out, 2);
+    put_text(out, TEXT_100);
+    put_f64(out, -1);
+    put_text(out, "b");
+    put_f64(out, -1);
+}
+
+static void put_hash_wide(struct buf *out)
+{
+    put_length(out, 2);
+    put_texts(out, "f", TEXT_100, "g", "2", NULL);
+}
+
+static void put_hash_wide_metadata(struct buf *out)
+{
+    put_le64(out, 33177117420123);
+    put_length(out, 2);
+    put_length(out, 1);
+    put_texts(out, "f", TEXT_100, NULL);
+    put_length(out, 0);
+    put_texts(out, "g", "2", NULL);
+}
+
 static void put_hash_listpack_ex_pre_ga(struct buf *out)
 {
     put_listpack(out, "g", "2", "33177117420123", "f", "1", "0", NULL);
@@ -433,16 +466,24 @@ static const struct rdb_sample samples[] = {
      "hash: f=1 g=2@33177117420123 h=3@33177117421123", "listpackex"},
     {"hash listpack ex", RDB_TYPE_HASH_LISTPACK_EX, put_hash_listpack_ex,
      "hash: g=2@33177117420123 f=1", "listpackex"},
+    {"set wide", RDB_TYPE_SET, put_set_wide, "set: " TEXT_100 " 7", "hashtable"},
+    {"zset wide", RDB_TYPE_ZSET_2, put_zset_wide, "zset: " TEXT_100 "=-1 b=-1", "skiplist"},
+    {"hash wide", RDB_TYPE_HASH, put_hash_wide, "hash: f=" TEXT_100 " g=2", "hashtable"},
+    {"hash wide metadata", RDB_TYPE_HASH_METADATA, put_hash_wide_metadata,
+     "hash: f=" TEXT_100 "@33177117420123 g=2", "hashtable"},
     {"stream", RDB_TYPE_STREAM_LISTPACKS, put_stream,
-     "stream: node 1-1 node 5-0 length 3 last 5-0 group g 1-3 read ? consumer alice 3000 3000 "
+     "stream: 1-1 a=1 b=2 1-3 a=3 b=x 5-0 other=y length 3 last 5-0 group g 1-3 read ? consumer "
+     "alice 3000 3000 "
      "pending 1-3 2000 4 consumer bob 4000 4000 pending 1-1 1000 1",
      "stream"},
     {"stream 2", RDB_TYPE_STREAM_LISTPACKS_2, put_stream_2,
-     "stream: node 1-1 node 5-0 length 3 last 5-0 first 1-1 deleted 1-2 added 4 group g 1-3 read 3 "
+     "stream: 1-1 a=1 b=2 1-3 a=3 b=x 5-0 other=y length 3 last 5-0 first 1-1 deleted 1-2 added 4 "
+     "group g 1-3 read 3 "
      "consumer alice 3000 3000 pending 1-3 2000 4 consumer bob 4000 4000 pending 1-1 1000 1",
      "stream"},
     {"stream 3", RDB_TYPE_STREAM_LISTPACKS_3, put_stream_3,
-     "stream: node 1-1 node 5-0 length 3 last 5-0 first 1-1 deleted 1-2 added 4 group g 1-3 read 3 "
+     "stream: 1-1 a=1 b=2 1-3 a=3 b=x 5-0 other=y length 3 last 5-0 first 1-1 deleted 1-2 added 4 "
+     "group g 1-3 read 3 "
      "consumer alice 3000 2500 pending 1-3 2000 4 consumer bob 4000 -1 pending 1-1 1000 1",
      "stream"},
 };

@@ -251,12 +251,12 @@ static void collections_of_all_types_come_in_small_or_large(void **state)
         assert_int_equal(report.empty, 1);
         assert_int_equal(db.keys_of_type[OBJECT_STRING], 3);
         assert_int_equal(db.keys_of_type[OBJECT_LIST], 4);
-        assert_int_equal(db.keys_of_type[OBJECT_SET], 4);
-        assert_int_equal(db.keys_of_type[OBJECT_ZSET], 4);
-        assert_int_equal(db.keys_of_type[OBJECT_HASH], 8);
+        assert_int_equal(db.keys_of_type[OBJECT_SET], 5);
+        assert_int_equal(db.keys_of_type[OBJECT_ZSET], 5);
+        assert_int_equal(db.keys_of_type[OBJECT_HASH], 10);
         assert_int_equal(db.keys_of_type[OBJECT_STREAM], 3);
         if (large)
-            assert_true(report.large_collections >= 3);
+            assert_int_equal(report.large_collections, 3 + 4);
         else
             assert_int_equal(report.large_collections, 0);
     }

@@ -7,99 +7,13 @@
 #include "tests/support/byte_source.h"
 #include "tests/support/harness.h"
 #include "tests/support/rdb_samples.h"
+#include "tests/support/rdb_words.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- Elements in words ------------------------------------------------------------------------
+/* ---- Elements ----------------------------------------------------------------------------------
  */
-
-static void word_id(struct buf *out, const char *before, struct rdb_stream_id id)
-{
-    buf_append_format(out, " %s %" PRIu64 "-%" PRIu64, before, id.ms, id.seq);
-}
-
-static void word_text(struct buf *out, struct bytes text)
-{
-    buf_append_byte(out, ' ');
-    buf_append_bytes(out, text);
-}
-
-static void word_field(struct buf *out, const struct rdb_element *e)
-{
-    word_text(out, e->field.name);
-    buf_append_byte(out, '=');
-    buf_append_bytes(out, e->field.value);
-    if (e->field.expire_at_ms != RDB_NO_EXPIRE)
-        buf_append_format(out, "@%" PRId64, e->field.expire_at_ms);
-}
-
-static void word_stream(struct buf *out, const struct rdb_element *e)
-{
-    buf_append_format(out, " length %" PRIu64, e->stream.length);
-    word_id(out, "last", e->stream.last_id);
-    if (!e->stream.has_history)
-        return;
-    word_id(out, "first", e->stream.first_id);
-    word_id(out, "deleted", e->stream.max_deleted_id);
-    buf_append_format(out, " added %" PRIu64, e->stream.entries_added);
-}
-
-static void word_group(struct buf *out, const struct rdb_element *e)
-{
-    buf_append_text(out, " group");
-    word_text(out, e->group.name);
-    buf_append_format(out, " %" PRIu64 "-%" PRIu64 " read ", e->group.last_id.ms,
-                      e->group.last_id.seq);
-    if (e->group.has_entries_read)
-        buf_append_format(out, "%" PRId64, e->group.entries_read);
-    else
-        buf_append_byte(out, '?');
-}
-
-static enum status word_element(void *arg, const struct rdb_element *e, struct err *err)
-{
-    static const char *const kinds[] = {"string:", "list:", "set:", "zset:", "hash:", "stream:"};
-    struct buf *out = arg;
-    (void)err;
-    switch (e->kind) {
-    case RDB_ELEMENT_BEGIN:
-        buf_append_text(out, kinds[e->begin.kind]);
-        break;
-    case RDB_ELEMENT_TEXT:
-        word_text(out, e->text);
-        break;
-    case RDB_ELEMENT_SCORED:
-        word_text(out, e->scored.member);
-        buf_append_format(out, "=%g", e->scored.score);
-        break;
-    case RDB_ELEMENT_FIELD:
-        word_field(out, e);
-        break;
-    case RDB_ELEMENT_NODE:
-        word_id(out, "node", e->node.id);
-        break;
-    case RDB_ELEMENT_STREAM:
-        word_stream(out, e);
-        break;
-    case RDB_ELEMENT_GROUP:
-        word_group(out, e);
-        break;
-    case RDB_ELEMENT_CONSUMER:
-        buf_append_text(out, " consumer");
-        word_text(out, e->consumer.name);
-        buf_append_format(out, " %" PRId64 " %" PRId64, e->consumer.seen_at_ms,
-                          e->consumer.active_at_ms);
-        break;
-    case RDB_ELEMENT_PENDING:
-        word_id(out, "pending", e->pending.id);
-        buf_append_format(out, " %" PRId64 " %" PRIu64, e->pending.delivered_at_ms,
-                          e->pending.deliveries);
-        break;
-    }
-    return ST_OK;
-}
 
 static void values_are_told_element_by_element(void **state)
 {
@@ -111,7 +25,7 @@ static void values_are_told_element_by_element(void **state)
         struct buf words = {0};
         struct err err;
         samples[i].put(&value);
-        assert_ok(rdb_decode(samples[i].type, buf_bytes(&value), 0, word_element, &words, &err),
+        assert_ok(rdb_decode(samples[i].type, buf_bytes(&value), 0, rdb_words_take, &words, &err),
                   &err);
         assert_bytes(buf_bytes(&words), bytes_text(samples[i].elements));
         buf_deinit(&value);
@@ -142,7 +56,7 @@ static void values_in_a_file_are_told_whatever_the_pieces(void **state)
             struct buf words = {0};
             assert_ok(rdb_reader_next(reader, &item, &err), &err);
             assert_int_equal(item.key.type, samples[i].type);
-            assert_ok(rdb_reader_read_value(reader, word_element, &words, &err), &err);
+            assert_ok(rdb_reader_read_value(reader, rdb_words_take, &words, &err), &err);
             assert_bytes(buf_bytes(&words), bytes_text(samples[i].elements));
             buf_deinit(&words);
         }
