@@ -158,7 +158,7 @@ static struct bytes trim_result(const struct stream *s, const struct stream_trim
                                 char text[STREAM_ID_CHARS_MAX])
 {
     if (trim->by_id)
-        return stream_id_text(s->first_id, text);
+        return stream_id_text(s->length == 0 ? STREAM_ID_MAX : s->first_id, text);
     return bytes_make(text, number_format_i64((int64_t)s->length, text));
 }
 
