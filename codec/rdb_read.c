@@ -303,13 +303,30 @@ enum status rdb_reader_read_value(struct rdb_reader *reader, rdb_element_fn *tak
     return conclude(reader, st, err);
 }
 
-enum status rdb_reader_read_raw(struct rdb_reader *reader, struct buf *out, struct err *err)
+enum status rdb_reader_pass_value(struct rdb_reader *reader, rdb_take_bytes_fn *take, void *arg,
+                                  struct err *err)
 {
     begin_value(reader);
-    reader->in.copy = out;
+    reader->in.copy = take;
+    reader->in.copy_arg = arg;
     enum status st = skip_value(&reader->in, reader->key.type, &reader->failure);
     reader->in.copy = NULL;
     return conclude(reader, st, err);
+}
+
+/* An rdb_take_bytes_fn. */
+static enum status append_bytes(void *arg, struct bytes bytes)
+{
+    struct buf *out = arg;
+    if (!buf_try_reserve(out, bytes.len))
+        return ST_LIMIT;
+    buf_append_bytes(out, bytes);
+    return ST_OK;
+}
+
+enum status rdb_reader_read_raw(struct rdb_reader *reader, struct buf *out, struct err *err)
+{
+    return rdb_reader_pass_value(reader, append_bytes, out, err);
 }
 
 enum status rdb_reader_skip_value(struct rdb_reader *reader, struct err *err)

@@ -84,6 +84,11 @@ MUST_USE enum status rdb_reader_read_value(struct rdb_reader *reader, rdb_elemen
 /* Appends the value's bytes as they stand in the file: what DUMP gives between type and version. */
 MUST_USE enum status rdb_reader_read_raw(struct rdb_reader *reader, struct buf *out,
                                          struct err *err);
+/* The same, handed over in pieces: memory does not grow with the value. What `take` returns is
+ * final, too. */
+typedef enum status rdb_take_bytes_fn(void *arg, struct bytes bytes);
+MUST_USE enum status rdb_reader_pass_value(struct rdb_reader *reader, rdb_take_bytes_fn *take,
+                                           void *arg, struct err *err);
 MUST_USE enum status rdb_reader_skip_value(struct rdb_reader *reader, struct err *err);
 
 /* The file's version; 0 before the first item. */

@@ -118,9 +118,9 @@ enum status rdb_input_take(struct rdb_input *in, size_t len, const uint8_t **out
             return st;
     }
     if (in->copy != NULL) {
-        if (!buf_try_reserve(in->copy, len))
-            return rdb_input_fail(in, err, ST_LIMIT, "out of memory");
-        buf_append(in->copy, in->data + in->at, len);
+        enum status st = in->copy(in->copy_arg, bytes_make(in->data + in->at, len));
+        if (st != ST_OK)
+            return rdb_input_fail(in, err, st, "what was read could not be kept");
     }
     *out = in->data + in->at;
     in->at += len;

@@ -9,15 +9,16 @@ struct rdb_input {
     rdb_read_fn *read;
     void *read_arg;
     uint64_t string_bytes_max;
-    uint8_t *data;         /* owned, INPUT_BYTES; unless in_memory: borrowed, not written to */
-    size_t at;             /* next byte to decode */
-    size_t end;            /* of what was read */
-    size_t checksum_at;    /* bytes before it are in the checksum */
-    uint64_t data_offset;  /* of data[0] in the file */
-    uint64_t checksum;     /* CRC64 so far */
-    bool ended;            /* the read function said so */
-    bool in_memory;        /* data is borrowed, and all there is */
-    struct buf *copy;      /* borrowed: what is decoded is also appended here; or NULL */
+    uint8_t *data;           /* owned, INPUT_BYTES; unless in_memory: borrowed, not written to */
+    size_t at;               /* next byte to decode */
+    size_t end;              /* of what was read */
+    size_t checksum_at;      /* bytes before it are in the checksum */
+    uint64_t data_offset;    /* of data[0] in the file */
+    uint64_t checksum;       /* CRC64 so far */
+    bool ended;              /* the read function said so */
+    bool in_memory;          /* data is borrowed, and all there is */
+    rdb_take_bytes_fn *copy; /* also given what is decoded; or NULL */
+    void *copy_arg;
     struct buf compressed; /* scratch for a compressed string longer than the input buffer */
     const char *doing;     /* static: for messages */
 };

@@ -2,7 +2,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,8 +17,7 @@
 #include "tools/tool_client.h"
 #include "tools/tool_output.h"
 
-#define POLL_MS           50
-#define PASSWORD_VARIABLE "BASALT_PASSWORD"
+#define POLL_MS 50
 
 static void print_help(FILE *out)
 {
@@ -35,7 +33,8 @@ static void print_help(FILE *out)
         "be on this machine, or its directory must be visible here under the same name.\n\n"
         "  --host HOST    the server (default 127.0.0.1 if --port is given)\n"
         "  --port PORT    its port (default 6379)\n"
-        "  --user NAME    to log in with; the password is taken from " PASSWORD_VARIABLE "\n"
+        "  --user NAME    to log in with; the password is taken from\n"
+        "                 " TOOL_PASSWORD_VARIABLES "\n"
         "  --incremental  fail unless DEST has an earlier backup of this dataset\n"
         "  --force        end a backup that another tool has begun at the server\n"
         "  --list         tell which backups DEST has\n"
@@ -146,20 +145,6 @@ static enum status call(struct tool_client *client, struct tool_reply *reply, co
     return tool_client_call(client, (const char *const[]){"BACKUP", verb, NULL}, reply, err);
 }
 
-static enum status log_in(struct tool_client *client, const struct backup_command *command,
-                          struct tool_reply *reply, struct err *err)
-{
-    const char *password = getenv(PASSWORD_VARIABLE);
-    const char *args[] = {"AUTH", command->user, password, NULL};
-    if (password == NULL)
-        return ST_OK;
-    if (command->user == NULL) {
-        args[1] = password;
-        args[2] = NULL;
-    }
-    return tool_client_call(client, args, reply, err);
-}
-
 /* Until the stage is in another state than `from`. */
 static enum status wait_while(struct tool_client *client, struct tool_reply *reply,
                               const char *from, struct context *context, struct err *err)
@@ -178,8 +163,8 @@ static enum status wait_while(struct tool_client *client, struct tool_reply *rep
 static enum status stage(struct tool_client *client, const struct backup_command *command,
                          struct tool_reply *reply, struct context *context, struct err *err)
 {
-    enum status st = log_in(client, command, reply, err);
-    if (st == ST_OK && command->force) {
+    enum status st = ST_OK;
+    if (command->force) {
         st = wait_while(client, reply, "staging", context, err);
         if (st == ST_OK)
             (void)!call(client, reply, "END", NULL); /* there may be none */
@@ -238,7 +223,9 @@ static enum status back_up_server(const struct backup_command *command, struct c
     struct tool_client client;
     struct tool_reply reply = {.count = 0};
     struct backup_source source = {.rocksdb_dir = NULL};
-    enum status st = tool_client_connect(&client, command->host, command->port, err);
+    struct tool_server server = {
+        .host = command->host, .port = command->port, .user = command->user};
+    enum status st = tool_client_connect(&client, &server, NULL, err);
     if (st == ST_OK)
         st = stage(&client, command, &reply, context, err);
     bool staged = st == ST_OK;

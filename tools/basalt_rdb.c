@@ -26,7 +26,8 @@ static void print_help(FILE *out)
     (void)fprintf(
         out,
         "Usage: basalt rdb import FILE|- --dir DIR [options]\n"
-        "       basalt rdb export --dir DIR -o FILE|- [options]; see basalt rdb export --help\n"
+        "       basalt rdb export --dir DIR|--host HOST -o FILE|- [options]; see basalt rdb export "
+        "--help\n"
         "       basalt rdb inspect FILE|-\n"
         "       basalt rdb verify FILE|-\n"
         "       basalt rdb convert FILE|- --to json|jsonl|csv|resp\n"

@@ -8,6 +8,7 @@
 #include "storage/value_type.h"
 #include "tools/basalt_command.h"
 #include "tools/rdb_source.h"
+#include "tools/rdb_value_rules.h"
 #include "tools/tool_output.h"
 
 #define COMMAND "rdb verify"
@@ -58,25 +59,13 @@ static bool parse_command(int argc, char **argv, struct verify_command *out)
     return true;
 }
 
-/* Values are made as the server makes them, but never large, so that all stays in RAM. */
-static const struct value_rules value_rules = {.large_bytes = SIZE_MAX,
-                                               .hash_listpack_entries = 512,
-                                               .hash_listpack_value = 64,
-                                               .set_intset_entries = 512,
-                                               .set_listpack_entries = 128,
-                                               .set_listpack_value = 64,
-                                               .zset_listpack_entries = 128,
-                                               .zset_listpack_value = 64};
-static const struct list_rules rules = {
-    .values = &value_rules, .node_size = -2, .plain_bytes = LIST_PLAIN_BYTES_MAX};
-
 static enum status verify_value(struct rdb_source *source, const struct rdb_key *key,
                                 struct err *err)
 {
     if (rdb_key_is_module(key))
         return rdb_reader_skip_value(source->reader, err);
     struct rdb_load load;
-    rdb_load_init(&load, &rules);
+    rdb_load_init(&load, &rdb_value_rules);
     enum status st = rdb_reader_read_value(source->reader, rdb_load_take, &load, err);
     if (st == ST_OK && rdb_load_finish(&load) == ST_NOT_FOUND)
         st = ST_OK; /* a collection without elements, as old versions could write: left out */

@@ -59,7 +59,12 @@ bool rdb_filter_wants(const struct rdb_filter *filter, uint32_t db, enum object_
            (filter->pattern == NULL || glob_match(bytes_text(filter->pattern), key, false));
 }
 
+bool rdb_filter_wants_key(const struct rdb_filter *filter, const struct rdb_key *key)
+{
+    return rdb_filter_wants(filter, key->db, type_named(rdb_type_name(key->type)), key->name);
+}
+
 bool rdb_filter_takes(void *arg, const struct rdb_key *key)
 {
-    return rdb_filter_wants(arg, key->db, type_named(rdb_type_name(key->type)), key->name);
+    return rdb_filter_wants_key(arg, key);
 }

@@ -21,7 +21,8 @@ bool rdb_filter_is_empty(const struct rdb_filter *filter);
 /* A module's key has no type here: OBJECT_NONE. */
 bool rdb_filter_wants(const struct rdb_filter *filter, uint32_t db, enum object_type type,
                       struct bytes key);
-/* The same of an RDB file's key; `arg` is the struct rdb_filter: import_options.wanted. */
+bool rdb_filter_wants_key(const struct rdb_filter *filter, const struct rdb_key *key);
+/* The same; `arg` is the struct rdb_filter: import_options.wanted. */
 bool rdb_filter_takes(void *arg, const struct rdb_key *key);
 
 #endif
