@@ -207,6 +207,12 @@ void call_effect(struct call *c, int argc, const struct bytes *argv);
 /* The same for text and number arguments: format letters s (const char *), b (const struct bytes
  * *), i (int64_t). E.g. call_effect_format(c, "sbsi", "SET", &key, "PXAT", at). */
 void call_effect_format(struct call *c, const char *format, ...);
+/* With what the journal is told of a key that goes without having been asked to. `lazy` is the
+ * setting that Redis looks at for it: whether its replicas free the key in the background. */
+static inline const char *call_deletion_name(bool lazy)
+{
+    return lazy ? "UNLINK" : "DEL";
+}
 /* In another database than the session's. */
 void call_effect_db(struct call *c, uint32_t db, int argc, const struct bytes *argv);
 /* The request itself is not to be journaled, whatever it changed (debugging aids). Not together

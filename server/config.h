@@ -235,6 +235,8 @@ struct config {
     int active_expire_effort; /* 1..10 */
     bool activerehashing;
     bool jemalloc_bg_thread;
+    bool lazyfree_lazy_expire;
+    bool lazyfree_lazy_server_del;
     bool lazyfree_lazy_user_del;
     bool lazyfree_lazy_user_flush;
     struct config_save save;

@@ -40,8 +40,11 @@ static enum object_type type_of(void *arg, uint32_t db_number, struct bytes key)
     struct db *db = ks_db(exec->ks, db_number);
     struct keyref ref;
     ks_ref(exec->ks, db, key, &ref);
-    if (ref.object != NULL)
-        return (enum object_type)ref.object->type;
+    const struct object *o = ref.object;
+    if (o != NULL && object_has_expire(o) && o->expire_at_ms <= exec->now_ms)
+        return OBJECT_NONE; /* it is left to be deleted by somebody who asks for it */
+    if (o != NULL)
+        return (enum object_type)o->type;
     return db->cold_count == 0 ? OBJECT_NONE : BLOCKING_TYPE_UNKNOWN;
 }
 

@@ -21,7 +21,8 @@
 
 void exec_expire_key(struct exec *exec, uint32_t db, struct keyref *ref)
 {
-    struct bytes argv[2] = {bytes_text("DEL"), ref->key};
+    const char *name = call_deletion_name(exec->config->lazyfree_lazy_expire);
+    struct bytes argv[2] = {bytes_text(name), ref->key};
     exec_stage_command(exec, db, 2, argv);
     exec->counters.expired_keys++;
     exec_watch_expired(exec, db, ref);

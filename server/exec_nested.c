@@ -58,6 +58,12 @@ bool call_wanted(struct call *outer)
     return outer->wanted == EXEC_RESIDENT;
 }
 
+bool call_wanted_readable(struct call *outer)
+{
+    outer->waiting = outer->wanted == EXEC_MISSING;
+    return !outer->waiting;
+}
+
 /* ---- Running. */
 
 void exec_run_nested(struct call *outer, struct session *session,

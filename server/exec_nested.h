@@ -60,6 +60,8 @@ void call_want_key(struct call *outer, uint32_t db, struct bytes key);
 /* True: all that call_want asked for is in RAM. False: the handler must return at once; it is
  * called anew, or an error was replied. */
 bool call_wanted(struct call *outer);
+/* The same for what the request can do without: what cannot be read is no error. */
+bool call_wanted_readable(struct call *outer);
 
 /* Whether the open unit has effects already: what it has done can no longer be undone. */
 bool exec_unit_changed(const struct exec *exec);

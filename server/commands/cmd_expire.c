@@ -4,7 +4,9 @@
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
+#include "server/config.h"
 #include "server/notify.h"
+#include "server/services.h"
 
 #define MS_PER_SECOND 1000
 
@@ -86,7 +88,8 @@ static void delete_expired_now(struct call *c)
     ks_delete(c->ks, &c->keys[0]);
     call_key_modified(c, &c->keys[0]);
     call_notify(c, NOTIFY_GENERIC, "del", key);
-    call_effect_format(c, "sb", "DEL", &key);
+    const char *name = call_deletion_name(c->services->config->lazyfree_lazy_expire);
+    call_effect_format(c, "sb", name, &key);
 }
 
 static void expire(struct call *c, int64_t base_ms, int64_t unit_ms)

@@ -136,7 +136,8 @@ static void delete_replaced(struct call *c)
     ks_delete(c->ks, &c->keys[0]);
     call_key_modified(c, &c->keys[0]);
     call_notify(c, NOTIFY_GENERIC, "del", key);
-    call_effect_format(c, "sb", "DEL", &key);
+    const char *name = call_deletion_name(c->services->config->lazyfree_lazy_server_del);
+    call_effect_format(c, "sb", name, &key);
     call_changed(c, 1);
 }
 

@@ -1,15 +1,17 @@
 /* SCAN, KEYS, RANDOMKEY: walks over a database in the order of positions, RAM and disk together. A
- * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; SCAN and
- * RANDOMKEY delete those in RAM, the active cycle the others. Source: db.c of Redis 7.2. */
+ * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; SCAN deletes
+ * them, RANDOMKEY those in RAM, the active cycle the others. Source: db.c of Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/scan_options.h"
 #include "server/commands/tables.h"
+#include "server/exec_nested.h"
 
 #include "codec/glob.h"
 
-#define KEYS_BATCH   16384 /* keys per scan of KEYS */
-#define RANDOM_BATCH 16    /* keys per scan of RANDOMKEY */
+#define KEYS_BATCH       16384 /* keys per scan of KEYS */
+#define RANDOM_BATCH     16    /* keys per scan of RANDOMKEY */
+#define EXPIRED_LOAD_MAX 128   /* expired keys on disk that one SCAN deletes */
 
 static struct bytes scan_key_name(const struct scan_result *result, const struct scan_key *key)
 {
@@ -52,6 +54,24 @@ static bool matches(const struct key_filter *filter, struct bytes name)
 
 /* ---- SCAN. */
 
+/* Asks for the expired keys that are on disk only, which must be in RAM to be deleted. Where nobody
+ * can wait, and beyond a bound, they are left to the active cycle. False: not there yet. */
+static bool load_expired(struct call *c, const struct key_filter *filter,
+                         const struct scan_result *result)
+{
+    if (call_is_nested(c))
+        return true;
+    size_t count = 0;
+    for (size_t i = 0; i < result->count && count < EXPIRED_LOAD_MAX; i++) {
+        struct bytes name = scan_key_name(result, &result->items[i]);
+        if (!has_expired(c, &result->items[i]) || !matches(filter, name))
+            continue;
+        call_want_key(c, c->session->db, name);
+        count++;
+    }
+    return call_wanted_readable(c);
+}
+
 static void cmd_scan(struct call *c)
 {
     struct scan_options options;
@@ -64,7 +84,7 @@ static void cmd_scan(struct call *c)
         set_type(&filter, options.type);
     const struct scan_result *result =
         call_scan(c, 0, c->db, options.cursor, (size_t)options.count);
-    if (result == NULL)
+    if (result == NULL || !load_expired(c, &filter, result))
         return;
     reply_array(c->reply, 2);
     scan_reply_cursor(c->reply, result->next);

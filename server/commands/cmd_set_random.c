@@ -3,6 +3,8 @@
 #include "server/commands/rows.h"
 #include "server/commands/set_edit.h"
 #include "server/commands/tables.h"
+#include "server/config.h"
+#include "server/services.h"
 
 #include "codec/buf.h"
 #include "codec/mem.h"
@@ -117,7 +119,8 @@ static void pop_all(struct call *c, struct object *o)
     call_notify(c, NOTIFY_SET, "spop", c->keys[0].key);
     ks_delete(c->ks, &c->keys[0]);
     call_notify(c, NOTIFY_GENERIC, "del", c->keys[0].key);
-    call_effect_format(c, "sb", "DEL", &c->keys[0].key);
+    const char *name = call_deletion_name(c->services->config->lazyfree_lazy_server_del);
+    call_effect_format(c, "sb", name, &c->keys[0].key);
     call_key_modified(c, &c->keys[0]);
     call_changed(c, count);
 }

@@ -4,6 +4,8 @@
 #include "server/commands/rows.h"
 #include "server/commands/string_edit.h"
 #include "server/commands/tables.h"
+#include "server/config.h"
+#include "server/services.h"
 
 #include "codec/mem.h"
 
@@ -346,20 +348,21 @@ static void cmd_msetnx(struct call *c)
 
 /* ---- GETDEL, GETEX. */
 
-static void delete_key(struct call *c)
+/* `name`: what the journal is told, DEL or UNLINK. */
+static void delete_key(struct call *c, const char *name)
 {
     struct keyref *ref = &c->keys[0];
     ks_delete(c->ks, ref);
     call_key_modified(c, ref);
     call_notify(c, NOTIFY_GENERIC, "del", ref->key);
-    call_effect_format(c, "sb", "DEL", &ref->key);
+    call_effect_format(c, "sb", name, &ref->key);
     call_changed(c, 1);
 }
 
 static void cmd_getdel(struct call *c)
 {
     if (reply_value(c, 0) && ks_find(c->ks, &c->keys[0]) != NULL)
-        delete_key(c);
+        delete_key(c, "DEL");
 }
 
 static void getex_persist(struct call *c, struct object *o)
@@ -380,7 +383,7 @@ static void getex_expire(struct call *c, struct object *o, unsigned flags, int64
     /* Only a master decides that time is up. */
     bool decides = (c->session->flags & (SESSION_REPLAY | SESSION_MASTER)) == 0;
     if ((flags & (OPTION_EXAT | OPTION_PXAT)) != 0 && at_ms <= c->now_ms && decides) {
-        delete_key(c);
+        delete_key(c, call_deletion_name(c->services->config->lazyfree_lazy_expire));
         return;
     }
     ks_set_expire(c->ks, ref->db, o, at_ms);

@@ -206,7 +206,7 @@ static void each_shape_is_written_in_its_own_way(void **state)
     set(f, "notify-keyspace-events", "KEA");
     set(f, "shutdown-on-sigterm", "nosave now");
     set(f, "oom-score-adj-values", "1 2 3");
-    set(f, "lazyfree-lazy-expire", "yes");
+    set(f, "lazyfree-lazy-eviction", "yes");
     set(f, "maxmemory", "0");
     rewrite(f);
     /* Places are filled in the order of the classes. */
@@ -218,7 +218,7 @@ static void each_shape_is_written_in_its_own_way(void **state)
                    "oom-score-adj-values 1 2 3\n"
                    "shutdown-on-sigterm nosave now\n" ALWAYS "notify-keyspace-events \"AKE\"\n"
                    "requirepass \"a \\\"b\\\"\\x01\"\n"
-                   "lazyfree-lazy-expire yes\n");
+                   "lazyfree-lazy-eviction yes\n");
 }
 
 static void append_pair(void *arg, struct bytes name, struct bytes value)
