@@ -77,7 +77,7 @@ static inline bool call_is_live(const struct call *c, const struct object *o)
 }
 /* Deletes a key whose time is over if it is in RAM; on disk only, it is left to the active cycle.
  */
-void call_expire_resident(struct call *c, struct bytes key);
+void call_expire_resident(struct call *c, struct db *db, struct bytes key);
 /* Fills `ref` for a key and its current object without any side effect. */
 void call_keyref(struct call *c, struct bytes key, struct keyref *ref);
 

@@ -122,10 +122,10 @@ void call_keyref(struct call *c, struct bytes key, struct keyref *ref)
     ks_ref(c->ks, c->db, key, ref);
 }
 
-void call_expire_resident(struct call *c, struct bytes key)
+void call_expire_resident(struct call *c, struct db *db, struct bytes key)
 {
     struct keyref ref;
-    call_keyref(c, key, &ref);
+    ks_ref(c->ks, db, key, &ref);
     (void)find_live(c, &ref);
 }
 

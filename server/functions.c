@@ -1,9 +1,20 @@
-#include "server/functions_internal.h"
+#include "server/functions.h"
 
 #include "codec/check.h"
 #include "codec/mem.h"
 #include "server/script_flags.h"
 #include "server/script_lua.h"
+
+struct functions {
+    struct script_lua *lua;
+    uint64_t seed;
+    functions_changed_fn *changed; /* may be NULL */
+    void *changed_arg;
+    struct name_map libraries;
+    struct name_map functions;
+    struct library *first, *last;
+    size_t bytes;
+};
 
 static const char bad_name[] = "Library names can only contain letters, numbers, or underscores(_) "
                                "and must be at least one character long";

@@ -59,6 +59,14 @@ size_t functions_count(const struct functions *functions);
 /* Memory, but for what is in the interpreter. */
 size_t functions_bytes(const struct functions *functions);
 
+/* Libraries that are loaded and not part of the others yet. */
+struct functions *functions_create_aside(const struct functions *functions);
+/* Moves all libraries of `from` to `functions`, in the place of those of the same name if
+ * `replace`, and of all others if `flush`. False: nothing has changed, and why is appended to
+ * `error`. */
+bool functions_join(struct functions *functions, struct functions *from, bool replace, bool flush,
+                    struct buf *error);
+
 /* FUNCTION DUMP and RESTORE. The payload is Redis's: for each library the opcode and its source as
  * in an RDB file, then the version and a CRC64. */
 void functions_dump(const struct functions *functions, bool compress, struct buf *out);

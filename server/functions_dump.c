@@ -1,6 +1,6 @@
 /* The payload of FUNCTION DUMP is the beginning of an RDB file without its header and its end: it
  * is written and read as such, with a header in front and an end behind. */
-#include "server/functions_internal.h"
+#include "server/functions.h"
 
 #include "codec/check.h"
 #include "codec/checksum.h"
@@ -31,7 +31,8 @@ void functions_dump(const struct functions *functions, bool compress, struct buf
     struct rdb_writer_options options = {
         .write = append, .write_arg = &file, .no_compression = !compress, .no_checksum = true};
     struct rdb_writer *writer = rdb_writer_create(&options);
-    for (const struct library *library = functions->first; library != NULL; library = library->next)
+    for (const struct library *library = functions_first(functions); library != NULL;
+         library = library->next)
         rdb_writer_put_function(writer, buf_bytes(&library->code));
     struct err err;
     CHECK(rdb_writer_finish(writer, &err) == ST_OK);

@@ -1,6 +1,7 @@
 #include "server/saves.h"
 
 #include "codec/mem.h"
+#include "codec/rdb_format.h"
 #include "server/config.h"
 #include "server/exec.h"
 #include "server/log.h"
@@ -72,29 +73,46 @@ static void on_done(void *arg, const struct rdb_save_result *result)
             (unsigned long long)result->undated);
 }
 
-uint64_t saves_start(struct saves *saves)
+/* Counts a save that begins now. */
+static void begin(struct saves *saves, struct rdb_save_options *options)
 {
     const struct config *config = saves->services->config;
-    struct rdb_save *save = store_rdb_save(saves->services->store);
     struct memory_report memory;
-    if (rdb_save_running(save))
-        return 0;
     memory_report_read(saves->services, &memory);
     saves->started++;
     saves->began_ms = exec_now_ms(saves->services->exec);
     saves->changes_when_begun = count_changes(saves);
-    struct rdb_save_options options = {.dir = config->dir,
-                                       .name = config->dbfilename,
-                                       .redis_version = REDIS_COMPATIBLE_VERSION,
-                                       .version = config->rdb_version,
-                                       .no_compression = !config->rdbcompression,
-                                       .no_checksum = !config->rdbchecksum,
-                                       .used_memory = memory.used,
-                                       .done = on_done,
-                                       .arg = saves};
+    *options = (struct rdb_save_options){.dir = config->dir,
+                                         .name = config->dbfilename,
+                                         .redis_version = REDIS_COMPATIBLE_VERSION,
+                                         .version = config->rdb_version,
+                                         .no_compression = !config->rdbcompression,
+                                         .no_checksum = !config->rdbchecksum,
+                                         .used_memory = memory.used,
+                                         .done = on_done,
+                                         .arg = saves};
+}
+
+uint64_t saves_start(struct saves *saves)
+{
+    struct rdb_save *save = store_rdb_save(saves->services->store);
+    struct rdb_save_options options;
+    if (rdb_save_running(save))
+        return 0;
+    begin(saves, &options);
     log_write(LOG_NOTICE, "Background saving started");
     rdb_save_start(save, &options);
     return saves->started;
+}
+
+bool saves_run(struct saves *saves)
+{
+    struct rdb_save *save = store_rdb_save(saves->services->store);
+    struct rdb_save_options options;
+    begin(saves, &options);
+    options.version = RDB_VERSION_MAX;
+    rdb_save_now(save, &options);
+    return !saves->failed;
 }
 
 void saves_cron(struct saves *saves)

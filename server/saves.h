@@ -17,6 +17,10 @@ void saves_destroy(struct saves *saves);
 
 /* Starts one, and returns its number (from 1 on); 0: one is running already. */
 uint64_t saves_start(struct saves *saves);
+/* Saves at once, waiting for the disk; none may be running. The file is of the newest version,
+ * whatever rdb-version says, and so has all that the dataset has. False: it failed, and the log
+ * says why. */
+bool saves_run(struct saves *saves);
 /* Several times a second: starts one if a save point asks for it. */
 void saves_cron(struct saves *saves);
 /* Whether one is running; how the last one ended. */

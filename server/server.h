@@ -46,7 +46,7 @@ struct server_facts {
 };
 void server_read_facts(const struct server *server, struct server_facts *out);
 
-/* DEBUG RELOAD / LOADAOF: writes all to disk, drops RAM. */
+/* DEBUG LOADAOF: writes all to disk, drops RAM. */
 MUST_USE enum status server_reload(struct server *server, struct err *err);
 
 #endif

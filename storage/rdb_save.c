@@ -156,7 +156,8 @@ static void on_snapshot(void *arg, struct cold_snapshot *snapshot, uint64_t offs
     executor_submit(save->parts.executor, &save->job);
 }
 
-void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *options)
+/* False: the path is too long, and the result says so. */
+static bool prepare(struct rdb_save *save, const struct rdb_save_options *options)
 {
     CHECK(save->phase == IDLE);
     CHECK(options->version >= 9);
@@ -177,14 +178,36 @@ void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *option
     reap_hold_files(save->parts.reap);
     int path = snprintf(save->path, sizeof(save->path), "%s/%s", options->dir, options->name);
     int temp = snprintf(save->temp, sizeof(save->temp), "%s/%s.tmp", options->dir, options->name);
-    if (path >= (int)sizeof(save->path) || temp >= (int)sizeof(save->temp)) {
-        save->result.status =
-            err_set(&save->result.err, ST_INVALID, "the path of the RDB file is too long");
+    if (path < (int)sizeof(save->path) && temp < (int)sizeof(save->temp))
+        return true;
+    save->result.status =
+        err_set(&save->result.err, ST_INVALID, "the path of the RDB file is too long");
+    return false;
+}
+
+void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *options)
+{
+    if (!prepare(save, options)) {
         end(save);
         return;
     }
     save->request = (struct cut_snapshot_request){.fn = on_snapshot, .arg = save};
     cut_want_snapshot(save->parts.cut, &save->request);
+}
+
+void rdb_save_now(struct rdb_save *save, const struct rdb_save_options *options)
+{
+    if (prepare(save, options)) {
+        struct cut_stats stats;
+        save->result.status = cut_run(save->parts.cut, false, &save->result.err);
+        if (save->result.status == ST_OK) {
+            cut_read_stats(save->parts.cut, &stats);
+            save->result.offset = stats.offset;
+            save->snapshot = cold_snapshot_create(save->parts.cold);
+            run(&save->job);
+        }
+    }
+    end(save);
 }
 
 void rdb_save_remove_rest(struct env *env, const char *dir, const char *name)

@@ -65,6 +65,9 @@ struct rdb_save_options {
 void rdb_save_remove_rest(struct env *env, const char *dir, const char *name);
 /* None may be running. */
 void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *options);
+/* The same at once, by the calling thread, which waits for the disk: `done` has been called when it
+ * returns. Not while cuts are held (store_hold_cuts). */
+void rdb_save_now(struct rdb_save *save, const struct rdb_save_options *options);
 /* Ends a running one early: `done` is called with ST_AGAIN, not at once. */
 void rdb_save_stop(struct rdb_save *save);
 bool rdb_save_running(const struct rdb_save *save);

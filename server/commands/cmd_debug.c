@@ -2,6 +2,7 @@
  * does is not journaled. Settings of parts of Redis that do not exist here are accepted without an
  * effect, because test suites set them. Source: debug.c of Redis 7.2; EVICT and CUT are ours. */
 #include "server/call.h"
+#include "server/commands/debug_reload.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/config.h"
@@ -235,24 +236,6 @@ static void debug_evict(struct call *c)
         reply_status(c, store_evict_all(c->services->store, &err), &err);
     else
         evict_key(c, c->argv[2]);
-}
-
-static void debug_reload(struct call *c)
-{
-    struct err err;
-    for (int i = 2; i < c->argc; i++) {
-        bool known = call_arg_is(c, i, "merge") || call_arg_is(c, i, "noflush") ||
-                     call_arg_is(c, i, "nosave");
-        reply_error(c->reply, known ? "ERR DEBUG RELOAD of an RDB file is not supported; without "
-                                      "options it writes everything to disk and forgets it in RAM"
-                                    : "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and "
-                                      "NOSAVE options.");
-        return;
-    }
-    enum status st = server_reload(c->services->server, &err);
-    if (st == ST_OK)
-        log_write(LOG_NOTICE, "DB reloaded by DEBUG RELOAD");
-    reply_status(c, st, &err);
 }
 
 static void debug_loadaof(struct call *c)
@@ -630,7 +613,7 @@ static void debug_help(struct call *c)
         "HTSTATS-KEY <key>",
         "    Like HTSTATS but for the hash table stored at <key>'s value.",
         "LOADAOF",
-        "    Like RELOAD.",
+        "    Write everything to disk and forget it in RAM.",
         "LOG <message>",
         "    Write <message> to the server log.",
         "OBJECT <key>",
@@ -643,8 +626,11 @@ static void debug_help(struct call *c)
         "    Reply with a test value of the specified type. <type> can be: string,",
         "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
         "    true, false.",
-        "RELOAD",
-        "    Write everything to disk and forget it in RAM.",
+        "RELOAD [option ...]",
+        "    Save the dataset to the RDB file and load it again. Options are:",
+        "    * MERGE: what is in the file replaces what is there already.",
+        "    * NOFLUSH: what is not in the file stays.",
+        "    * NOSAVE: load the file as it is.",
         "SET-ACTIVE-EXPIRE <0|1>",
         "    0 stops expiring keys that are not accessed; 1 starts it again.",
         "SLEEP <seconds>",
@@ -727,11 +713,12 @@ static void cmd_debug(struct call *c)
                     "this option in the configuration file, and then restart the server.");
         return;
     }
-    call_no_effect(c);
     for (size_t i = 0; i < sizeof debug_rows / sizeof debug_rows[0]; i++) {
         const struct debug_row *row = &debug_rows[i];
         if (call_arg_is(c, 1, row->name) && c->argc >= row->argc_min &&
             (row->argc_max == 0 || c->argc <= row->argc_max)) {
+            if (row->run != debug_reload) /* which tells its effect itself */
+                call_no_effect(c);
             if (row->data && exec_loading(c->exec))
                 reply_error_id(c->reply, ERROR_LOADING);
             else

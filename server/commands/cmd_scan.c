@@ -96,7 +96,7 @@ static void cmd_scan(struct call *c)
         if (!matches(&filter, name))
             continue;
         if (has_expired(c, key)) {
-            call_expire_resident(c, name);
+            call_expire_resident(c, c->db, name);
         } else if (!filter.has_type || key->type == filter.type) {
             reply_bulk(c->reply, name);
             count++;
@@ -157,7 +157,7 @@ static bool reply_first_live(struct call *c, const struct scan_result *result)
     for (size_t i = 0; i < result->count; i++) {
         struct bytes name = scan_key_name(result, &result->items[i]);
         if (has_expired(c, &result->items[i])) {
-            call_expire_resident(c, name);
+            call_expire_resident(c, c->db, name);
             continue;
         }
         reply_bulk(c->reply, name);
