@@ -1,6 +1,6 @@
 /* SCAN, KEYS, RANDOMKEY: walks over a database in the order of positions, RAM and disk together. A
- * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; SCAN deletes
- * them, RANDOMKEY those in RAM, the active cycle the others. Source: db.c of Redis 7.2. */
+ * SCAN cursor is a position (storage/scan.h). Keys that have expired are passed over; SCAN and
+ * RANDOMKEY delete those that they meet. Source: db.c of Redis 7.2. */
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/scan_options.h"
@@ -11,7 +11,7 @@
 
 #define KEYS_BATCH       16384 /* keys per scan of KEYS */
 #define RANDOM_BATCH     16    /* keys per scan of RANDOMKEY */
-#define EXPIRED_LOAD_MAX 128   /* expired keys on disk that one SCAN deletes */
+#define EXPIRED_LOAD_MAX 128   /* expired keys on disk that one call deletes */
 
 static struct bytes scan_key_name(const struct scan_result *result, const struct scan_key *key)
 {
@@ -52,11 +52,12 @@ static bool matches(const struct key_filter *filter, struct bytes name)
     return !filter->has_pattern || glob_match(filter->pattern, name, false);
 }
 
-/* ---- SCAN. */
+/* ---- Deleting what has expired. */
 
-/* Asks for the expired keys that are on disk only, which must be in RAM to be deleted. Where nobody
- * can wait, and beyond a bound, they are left to the active cycle. False: not there yet. */
-static bool load_expired(struct call *c, const struct key_filter *filter,
+/* Asks for the expired keys that are on disk only, which must be in RAM to be deleted; `first`:
+ * only for those in front of the first live key. Where nobody can wait, and beyond a bound, they
+ * are left to the active cycle. False: not there yet. */
+static bool load_expired(struct call *c, const struct key_filter *filter, bool first,
                          const struct scan_result *result)
 {
     if (call_is_nested(c))
@@ -64,13 +65,18 @@ static bool load_expired(struct call *c, const struct key_filter *filter,
     size_t count = 0;
     for (size_t i = 0; i < result->count && count < EXPIRED_LOAD_MAX; i++) {
         struct bytes name = scan_key_name(result, &result->items[i]);
-        if (!has_expired(c, &result->items[i]) || !matches(filter, name))
+        bool expired = has_expired(c, &result->items[i]);
+        if (first && !expired)
+            break;
+        if (!expired || !matches(filter, name))
             continue;
         call_want_key(c, c->session->db, name);
         count++;
     }
     return call_wanted_readable(c);
 }
+
+/* ---- SCAN. */
 
 static void cmd_scan(struct call *c)
 {
@@ -84,7 +90,7 @@ static void cmd_scan(struct call *c)
         set_type(&filter, options.type);
     const struct scan_result *result =
         call_scan(c, 0, c->db, options.cursor, (size_t)options.count);
-    if (result == NULL || !load_expired(c, &filter, result))
+    if (result == NULL || !load_expired(c, &filter, false, result))
         return;
     reply_array(c->reply, 2);
     scan_reply_cursor(c->reply, result->next);
@@ -168,6 +174,7 @@ static bool reply_first_live(struct call *c, const struct scan_result *result)
 
 static void cmd_randomkey(struct call *c)
 {
+    const struct key_filter all = {0};
     struct call_walk *walk = call_walk(c);
     uint64_t start = call_random_position(c);
     if (walk->count == 0)
@@ -175,7 +182,7 @@ static void cmd_randomkey(struct call *c)
     for (;;) {
         walk->count++;
         const struct scan_result *result = call_scan(c, 0, c->db, walk->cursor, RANDOM_BATCH);
-        if (result == NULL || reply_first_live(c, result))
+        if (result == NULL || !load_expired(c, &all, true, result) || reply_first_live(c, result))
             return;
         walk->cursor = result->next;
         call_scan_again(c, 0);
