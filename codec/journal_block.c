@@ -28,12 +28,28 @@ enum {
     SEGMENT_AT_CRC = 28,
 };
 
+enum {
+    ARCHIVE_AT_MAGIC = 0,
+    ARCHIVE_AT_VERSION = 8,
+    ARCHIVE_AT_FLAGS = 12,
+    ARCHIVE_AT_START = 16,
+    ARCHIVE_AT_END = 24,
+    ARCHIVE_AT_PLAIN_BYTES = 32,
+    ARCHIVE_AT_LAST_MS = 40,
+    ARCHIVE_AT_HISTORY = 48,
+    ARCHIVE_AT_CRC = 112,
+};
+#define ARCHIVE_FLAG_DAMAGED 1
+
 #define MAGIC_BYTES 4
 static const uint8_t block_magic[MAGIC_BYTES] = {'B', 'J', 'B', '1'};
 static const uint8_t segment_magic[8] = {'B', 'A', 'S', 'J', 'R', 'N', 'L', '1'};
+static const uint8_t archive_magic[8] = {'B', 'A', 'S', 'J', 'A', 'R', 'C', '1'};
 
 _Static_assert(BLOCK_AT_CRC + 4 == JOURNAL_BLOCK_HEADER_BYTES, "the checksum ends the header");
 _Static_assert(SEGMENT_AT_CRC + 4 == JOURNAL_SEGMENT_HEADER_BYTES, "the checksum ends the header");
+_Static_assert(ARCHIVE_AT_CRC + 4 == JOURNAL_ARCHIVE_HEADER_BYTES, "the checksum ends the header");
+_Static_assert(ARCHIVE_AT_HISTORY + JOURNAL_HISTORY_BYTES_MAX == ARCHIVE_AT_CRC, "it fits");
 _Static_assert(JOURNAL_BLOCK_PAYLOAD_BYTES_MAX < JOURNAL_OFFSET_MAX, "a payload fits in a stream");
 
 static bool within_limits(const struct journal_block *block)
@@ -176,5 +192,71 @@ enum status journal_segment_header_decode(const uint8_t header[JOURNAL_SEGMENT_H
         .start_offset = start_offset,
         .created_ms = load_le64(header + SEGMENT_AT_CREATED_MS),
     };
+    return ST_OK;
+}
+
+/* Whether the fields mean something; the history must be text that ends in zeros. */
+static bool is_archive(const struct journal_archive *archive)
+{
+    size_t len = strnlen(archive->history, JOURNAL_HISTORY_BYTES_MAX);
+    for (size_t i = 0; i < JOURNAL_HISTORY_BYTES_MAX; i++)
+        if (i < len ? archive->history[i] <= ' ' || archive->history[i] > '~'
+                    : archive->history[i] != '\0')
+            return false;
+    return len < JOURNAL_HISTORY_BYTES_MAX && archive->start < archive->end &&
+           archive->end <= JOURNAL_OFFSET_MAX && archive->last_ms >= 0 &&
+           archive->plain_bytes <= JOURNAL_SEGMENT_FILE_BYTES_MAX;
+}
+
+void journal_archive_header_encode(const struct journal_archive *archive,
+                                   uint8_t out[JOURNAL_ARCHIVE_HEADER_BYTES])
+{
+    CHECK(is_archive(archive));
+    memcpy(out + ARCHIVE_AT_MAGIC, archive_magic, sizeof(archive_magic));
+    store_le32(out + ARCHIVE_AT_VERSION, JOURNAL_ARCHIVE_VERSION);
+    store_le32(out + ARCHIVE_AT_FLAGS, archive->damaged ? ARCHIVE_FLAG_DAMAGED : 0);
+    store_le64(out + ARCHIVE_AT_START, archive->start);
+    store_le64(out + ARCHIVE_AT_END, archive->end);
+    store_le64(out + ARCHIVE_AT_PLAIN_BYTES, archive->plain_bytes);
+    store_le64(out + ARCHIVE_AT_LAST_MS, (uint64_t)archive->last_ms);
+    memcpy(out + ARCHIVE_AT_HISTORY, archive->history, JOURNAL_HISTORY_BYTES_MAX);
+    store_le32(out + ARCHIVE_AT_CRC, crc32c(0, out, ARCHIVE_AT_CRC));
+}
+
+enum status journal_archive_header_decode(const uint8_t header[JOURNAL_ARCHIVE_HEADER_BYTES],
+                                          struct journal_archive *archive_out, struct err *err)
+{
+    if (memcmp(header + ARCHIVE_AT_MAGIC, archive_magic, sizeof(archive_magic)) != 0)
+        return err_set(err, ST_CORRUPT,
+                       "not an archived journal segment: it starts with 0x%016" PRIx64,
+                       load_be64(header + ARCHIVE_AT_MAGIC));
+    uint32_t crc = crc32c(0, header, ARCHIVE_AT_CRC);
+    uint32_t stored = load_le32(header + ARCHIVE_AT_CRC);
+    if (crc != stored)
+        return err_set(err, ST_CORRUPT,
+                       "the header of an archived journal segment has checksum 0x%08" PRIx32
+                       ", its bytes give 0x%08" PRIx32,
+                       stored, crc);
+    uint32_t version = load_le32(header + ARCHIVE_AT_VERSION);
+    uint32_t flags = load_le32(header + ARCHIVE_AT_FLAGS);
+    if (version != JOURNAL_ARCHIVE_VERSION || (flags & ~(uint32_t)ARCHIVE_FLAG_DAMAGED) != 0)
+        return err_set(err, ST_UNSUPPORTED,
+                       "archived journal segment has format version %" PRIu32
+                       " and flags 0x%" PRIx32 ", this server reads version %d",
+                       version, flags, JOURNAL_ARCHIVE_VERSION);
+    struct journal_archive archive = {
+        .start = load_le64(header + ARCHIVE_AT_START),
+        .end = load_le64(header + ARCHIVE_AT_END),
+        .plain_bytes = load_le64(header + ARCHIVE_AT_PLAIN_BYTES),
+        .last_ms = (int64_t)load_le64(header + ARCHIVE_AT_LAST_MS),
+        .damaged = (flags & ARCHIVE_FLAG_DAMAGED) != 0,
+    };
+    memcpy(archive.history, header + ARCHIVE_AT_HISTORY, JOURNAL_HISTORY_BYTES_MAX);
+    if (!is_archive(&archive))
+        return err_set(err, ST_CORRUPT,
+                       "archived journal segment of offsets %" PRIu64 " to %" PRIu64
+                       " is out of bounds",
+                       archive.start, archive.end);
+    *archive_out = archive;
     return ST_OK;
 }

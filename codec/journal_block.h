@@ -80,4 +80,28 @@ MUST_USE enum status
 journal_segment_header_decode(const uint8_t header[JOURNAL_SEGMENT_HEADER_BYTES],
                               struct journal_segment *segment_out, struct err *err);
 
+/* An archived segment: this header, then the segment's bytes in zstd frames. */
+#define JOURNAL_ARCHIVE_HEADER_BYTES   116
+#define JOURNAL_ARCHIVE_VERSION        1
+#define JOURNAL_HISTORY_BYTES_MAX      64 /* a zero at its end included */
+#define JOURNAL_SEGMENT_FILE_BYTES_MAX (UINT64_C(1) << 50)
+
+struct journal_archive {
+    uint64_t start, end;  /* stream offsets */
+    uint64_t plain_bytes; /* of the segment as it was, header included */
+    int64_t last_ms;      /* the latest time that it tells, or when it was begun */
+    bool damaged;         /* it was so before it was archived */
+    /* Of the dataset whose stream this is: the same offset means the same byte only with the same
+     * text. Printable ASCII, perhaps empty. */
+    char history[JOURNAL_HISTORY_BYTES_MAX];
+};
+
+/* Checks (CHECK) that the fields are within their limits. */
+void journal_archive_header_encode(const struct journal_archive *archive,
+                                   uint8_t out[JOURNAL_ARCHIVE_HEADER_BYTES]);
+/* Returns ST_OK; ST_CORRUPT; ST_UNSUPPORTED (intact, but of another version). */
+MUST_USE enum status
+journal_archive_header_decode(const uint8_t header[JOURNAL_ARCHIVE_HEADER_BYTES],
+                              struct journal_archive *archive_out, struct err *err);
+
 #endif

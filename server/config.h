@@ -253,7 +253,8 @@ struct config {
     uint64_t dirty_limit;                /* bytes; 0: chosen from maxmemory */
     uint64_t journal_segment_size;       /* bytes */
     uint64_t journal_max_since_cut;      /* bytes of journal after which a cut is forced */
-    uint64_t journal_retention_size;     /* bytes kept beyond what recovery needs */
+    uint64_t journal_retention_size;     /* bytes kept, archived, beyond the backlog */
+    int64_t journal_retention_time;      /* seconds that as much is kept */
     uint64_t block_cache_size;           /* bytes */
     uint64_t memtable_size;              /* bytes, all families together */
     uint64_t large_object_threshold;     /* bytes */

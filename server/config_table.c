@@ -57,6 +57,7 @@
 #define MIB          (1024 * 1024)
 #define COUNT_MAX    INT64_MAX
 #define PORT_MAX     UINT16_MAX
+#define RETAIN_S_MAX (100LL * 366 * 86400)
 #define THREAD_MAX   64
 #define DATABASE_MAX 65536 /* what a journal block can name */
 
@@ -372,6 +373,7 @@ const struct setting config_settings[] = {
     {NUMBER("journal-max-since-cut", journal_max_since_cut, 4 * KIB, COUNT_MAX, "256mb"),
      .flags = MEMORY},
     {NUMBER("journal-retention-size", journal_retention_size, 0, COUNT_MAX, "0"), .flags = MEMORY},
+    {NUMBER("journal-retention-time", journal_retention_time, 0, RETAIN_S_MAX, "0")},
     {NUMBER("block-cache-size", block_cache_size, MIB, COUNT_MAX, "64mb"), .flags = MEMORY | FIXED},
     {NUMBER("memtable-size", memtable_size, MIB, COUNT_MAX, "128mb"), .flags = MEMORY | FIXED},
     {NUMBER("large-object-threshold", large_object_threshold, KIB, COUNT_MAX, "64kb"),

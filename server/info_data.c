@@ -142,6 +142,16 @@ static void write_append_only(const struct journal_stats *journal, struct buf *o
     info_u64(out, "aof_delayed_fsync", 0);
 }
 
+static void write_archive(const struct journal_stats *journal, struct buf *out)
+{
+    info_u64(out, "journal_archived_segments", journal->archive_count);
+    info_u64(out, "journal_archived_bytes", journal->archive_bytes);
+    info_u64(out, "journal_archived_first_offset", journal->archive_first_offset);
+    info_u64(out, "journal_archive_pending_segments", journal->archive_waiting);
+    info_text(out, "journal_archive_status", journal->archive_failed ? "err" : "ok");
+    info_u64(out, "journal_archive_failures", journal->archive_failures);
+}
+
 static void write_loading(const struct services *services, struct buf *out)
 {
     struct server_facts facts;
@@ -165,6 +175,7 @@ void info_write_persistence(const struct services *services, struct buf *out)
     journal_read_stats(services->journal, &journal);
     write_snapshots(services, out);
     write_append_only(&journal, out);
+    write_archive(&journal, out);
     write_loading(services, out);
 }
 

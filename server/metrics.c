@@ -51,6 +51,7 @@ static const char counters[] =
     "cut_count cut_failures cut_objects cut_bytes cut_batch_bytes "
     "journal_written_bytes journal_writes journal_syncs "
     "journal_syncs_gathered journal_syncs_gathered_in_vain journal_failures "
+    "journal_archive_failures "
     "journal_recoveries rocksdb_writes rocksdb_write_bytes "
     "rocksdb_background_errors expired_from_ram expired_from_disk "
     "expiry_entries_moved expiry_entries_stale reaped_databases "

@@ -314,6 +314,13 @@ void journal_set_retain(struct journal *journal, uint64_t retain_bytes)
     journal_poke(journal);
 }
 
+void journal_set_archiving(struct journal *journal, struct journal_archiving archiving)
+{
+    atomic_store(&journal->archive_bytes, archiving.bytes);
+    atomic_store(&journal->archive_ms, archiving.ms);
+    journal_poke(journal);
+}
+
 void journal_watch_written(struct journal *journal, bool watch)
 {
     atomic_store(&journal->watch_written, watch);
@@ -354,11 +361,17 @@ void journal_read_stats(struct journal *journal, struct journal_stats *out)
         .failed = atomic_load(&journal->failed),
         .disk_bytes = relaxed(&journal->file_bytes),
     };
+    journal_archiver_read_stats(journal->archiver, out);
+    uint64_t archived = journal_archiver_done(journal->archiver);
     (void)pthread_mutex_lock(&journal->lock);
     out->first_offset = journal->segments.items[0].start;
     out->segment_count = journal->segments.count;
-    for (size_t i = 0; i < journal->segments.count; i++)
+    uint64_t kept = journal_kept_offset(journal);
+    for (size_t i = 0; i < journal->segments.count; i++) {
         out->disk_bytes += journal->segments.items[i].file_bytes;
+        out->archive_waiting +=
+            journal->segments.items[i].end <= kept && journal->segments.items[i].end > archived;
+    }
     out->last_error = journal->failure;
     (void)pthread_mutex_unlock(&journal->lock);
 }
@@ -479,6 +492,8 @@ static struct journal *create(const struct journal_options *options)
     journal->gather_pauses = 1;
     atomic_init(&journal->fsync, (int)options->fsync);
     atomic_init(&journal->retain_bytes, options->retain_bytes);
+    atomic_init(&journal->archive_bytes, options->archiving.bytes);
+    atomic_init(&journal->archive_ms, options->archiving.ms);
     init_locks(journal);
     return journal;
 }
@@ -519,17 +534,22 @@ static void init_position(struct journal *journal, uint64_t end)
 }
 
 /* Signals are for the main thread. */
-static int start_threads(struct journal *journal)
+static int start_threads(struct journal *journal, const char *history)
 {
     sigset_t all;
     sigset_t before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&journal->syncer, NULL, journal_syncer_thread, journal);
+    int error = journal_archiver_start(journal, history);
     if (error == 0) {
-        error = pthread_create(&journal->thread, NULL, journal_thread, journal);
+        error = pthread_create(&journal->syncer, NULL, journal_syncer_thread, journal);
+        if (error == 0) {
+            error = pthread_create(&journal->thread, NULL, journal_thread, journal);
+            if (error != 0)
+                journal_syncer_end(journal);
+        }
         if (error != 0)
-            journal_syncer_end(journal);
+            journal_archiver_end(journal->archiver);
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0)
@@ -555,7 +575,7 @@ enum status journal_open(const struct journal_options *options, struct journal *
         return st;
     }
     init_position(journal, journal->recovery.end_offset);
-    int error = start_threads(journal);
+    int error = start_threads(journal, options->history == NULL ? "" : options->history);
     if (error != 0) {
         destroy(journal);
         return err_set_os(err, ST_LIMIT, error, "cannot start the journal's threads");
@@ -574,6 +594,7 @@ void journal_close(struct journal *journal)
     (void)journal_wake(journal);
     CHECK(pthread_join(journal->thread, NULL) == 0);
     journal_syncer_end(journal);
+    journal_archiver_end(journal->archiver);
     destroy(journal);
 }
 

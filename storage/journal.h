@@ -55,12 +55,22 @@ enum journal_fsync {
     JOURNAL_FSYNC_NO,       /* only for journal_sync, the bound above, and at a segment's end */
 };
 
+/* What becomes of segments that neither recovery nor the backlog needs. They are archived (packed
+ * into files of their own, see journal_archive.h) and deleted once both limits allow it; if both
+ * are 0, they are deleted at once. Readers find what is archived no more. */
+struct journal_archiving {
+    uint64_t bytes; /* of the stream before the backlog, as they were before they were packed */
+    int64_t ms;     /* since they were written */
+};
+
 struct journal_options {
     struct env *env;        /* borrowed until journal_close */
     const char *dir;        /* made if missing, one level */
     uint64_t segment_bytes; /* a segment that has reached this size is closed; 0: the default */
     enum journal_fsync fsync;
     uint64_t retain_bytes; /* so much of the newest stream is kept although released (backlog) */
+    struct journal_archiving archiving;
+    const char *history;   /* of archived segments; see struct journal_archive; NULL: empty */
     uint64_t start_offset; /* where the stream starts if the directory holds no segment */
     /* The caller will replay from here (the cut). Segments wholly before it are not checked. If
      * the directory holds segments, the stream must reach from here to its end without a gap. 0:
@@ -207,10 +217,11 @@ bool journal_failed(struct journal *journal, struct err *err);
 
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync);
 void journal_set_retain(struct journal *journal, uint64_t retain_bytes);
+void journal_set_archiving(struct journal *journal, struct journal_archiving archiving);
 /* Notify also when `written` grew (replicas are attached). */
 void journal_watch_written(struct journal *journal, bool watch);
-/* Segments wholly below `offset` may be deleted, except for retain_bytes and what readers need.
- * Never goes back. The journal thread deletes them, soon. */
+/* Segments wholly below `offset` may be archived and deleted, except for retain_bytes and what
+ * readers need. Never goes back. Background threads do so, soon. */
 void journal_release(struct journal *journal, uint64_t offset);
 
 struct journal_stats {
@@ -230,11 +241,17 @@ struct journal_stats {
     uint64_t sync_us_last;
     uint64_t sync_us_max;
     uint64_t sync_us_total;
-    uint64_t wake_count;     /* how often a submit had to wake the thread */
-    uint64_t gather_count;   /* syncs that were put off for more writers to come back */
-    uint64_t gather_misses;  /* of them, those for which they did not come back in time */
-    uint64_t failure_count;  /* how often the failed state began */
-    uint64_t recovery_count; /* and ended */
+    uint64_t wake_count;           /* how often a submit had to wake the thread */
+    uint64_t gather_count;         /* syncs that were put off for more writers to come back */
+    uint64_t gather_misses;        /* of them, those for which they did not come back in time */
+    uint64_t failure_count;        /* how often the failed state began */
+    uint64_t recovery_count;       /* and ended */
+    uint64_t archive_count;        /* archived segments */
+    uint64_t archive_bytes;        /* of their files */
+    uint64_t archive_first_offset; /* 0: there are none */
+    uint64_t archive_waiting;      /* segments that are to be archived */
+    uint64_t archive_failures;     /* failed attempts to archive one, or to delete one */
+    bool archive_failed;           /* the last attempt did */
     bool failed;
     struct err last_error; /* of the last failure, kept after recovery */
 };

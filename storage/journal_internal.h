@@ -254,6 +254,8 @@ struct journal {
     _Atomic uint64_t sync_target; /* make durable up to here */
     _Atomic uint64_t released;
     _Atomic uint64_t retain_bytes;
+    _Atomic uint64_t archive_bytes; /* struct journal_archiving */
+    _Atomic int64_t archive_ms;
     _Atomic int fsync; /* enum journal_fsync */
     atomic_bool watch_written;
     atomic_bool poked; /* something was set: look at everything again */
@@ -313,7 +315,8 @@ struct journal {
     pthread_mutex_t lock;    /* guards what follows; held only for some instructions */
     pthread_cond_t progress; /* `durable` grew, or failed changed */
     struct segment_list segments;
-    struct journal_reader *readers; /* list of those open */
+    struct journal_archiver *archiver; /* constant after open */
+    struct journal_reader *readers;    /* list of those open */
     struct err failure;
     _Atomic uint64_t segments_version; /* raised by each change of `segments`; read without lock */
 };
@@ -354,6 +357,22 @@ void *journal_syncer_thread(void *arg);
 void journal_syncer_end(struct journal *journal);
 /* The lowest offset that an open reader needs, UINT64_MAX for none. Needs journal->lock. */
 uint64_t journal_readers_pin(const struct journal *journal);
+/* The oldest offset that recovery, the backlog or a reader asks for. Needs journal->lock. */
+uint64_t journal_kept_offset(const struct journal *journal);
+
+/* ---- The archive (journal_archiver.c) ---- */
+
+/* Starts its thread; returns 0 or an errno value. `history` is borrowed for the call. */
+int journal_archiver_start(struct journal *journal, const char *history);
+/* Ends it; what is not archived yet waits for the next start. */
+void journal_archiver_end(struct journal_archiver *archiver);
+/* Something has changed that it should look at. Any thread. */
+void journal_archiver_poke(struct journal_archiver *archiver);
+/* Segments that end here or before need not be kept for it: they are archived, or too old for that.
+ * UINT64_MAX while nothing is to be archived. Any thread. */
+uint64_t journal_archiver_done(const struct journal_archiver *archiver);
+void journal_archiver_read_stats(const struct journal_archiver *archiver,
+                                 struct journal_stats *out);
 struct chunk *journal_chunk_create(struct journal *journal, size_t capacity);
 void journal_chunk_destroy(struct journal *journal, struct chunk *chunk);
 

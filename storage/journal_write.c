@@ -498,11 +498,10 @@ static bool sync_is_due(struct journal *journal)
 
 /* ---- Deleting ---- */
 
-/* The oldest offset that retention or a reader asks for. Needs journal->lock. */
-static uint64_t kept_offset(struct journal *journal)
+uint64_t journal_kept_offset(const struct journal *journal)
 {
     uint64_t retain = atomic_load(&journal->retain_bytes);
-    uint64_t written = journal->write_at.offset;
+    uint64_t written = journal_written(journal);
     uint64_t released = atomic_load(&journal->released);
     uint64_t pinned = journal_readers_pin(journal);
     uint64_t keep = written > retain ? written - retain : 0;
@@ -510,13 +509,15 @@ static uint64_t kept_offset(struct journal *journal)
     return pinned < keep ? pinned : keep;
 }
 
-/* Takes the oldest segment off the list if nobody needs it. */
+/* Takes the oldest segment off the list if nobody needs it and it is archived, if it is to be. */
 static bool take_deletable(struct journal *journal, struct segment *out)
 {
     bool taken = false;
+    uint64_t archived = journal_archiver_done(journal->archiver);
     (void)pthread_mutex_lock(&journal->lock);
     struct segment *first = &journal->segments.items[0];
-    if (journal->segments.count > 1 && first->end <= kept_offset(journal)) {
+    if (journal->segments.count > 1 && first->end <= journal_kept_offset(journal) &&
+        first->end <= archived) {
         *out = *first;
         journal->segments.count--;
         memmove(first, first + 1, journal->segments.count * sizeof(*first));
@@ -541,6 +542,7 @@ static void delete_released(struct journal *journal)
 {
     struct segment segment;
     journal->trim_due = false;
+    journal_archiver_poke(journal->archiver);
     while (take_deletable(journal, &segment)) {
         struct err err;
         char path[ENV_PATH_BYTES_MAX];

@@ -3,6 +3,7 @@
 #include "codec/buf.h"
 #include "codec/check.h"
 #include "codec/mem.h"
+#include "storage/backup.h"
 #include "storage/backup_stage.h"
 #include "storage/cold.h"
 #include "storage/env.h"
@@ -201,12 +202,19 @@ static enum status create_keyspace(struct store *store, const struct meta_state 
 static enum status open_journal(struct store *store, uint64_t cut_offset, struct err *err)
 {
     char path[ENV_PATH_BYTES_MAX];
+    char store_id[BACKUP_NAME_BYTES_MAX];
+    (void)snprintf(path, sizeof(path), "%s/rocksdb", store->options.dir);
+    enum status st = backup_read_store_id(store->options.env, path, store_id, err);
+    if (st != ST_OK)
+        return st;
     (void)snprintf(path, sizeof(path), "%s/journal", store->options.dir);
     struct journal_options options = {.env = store->options.env,
                                       .dir = path,
                                       .segment_bytes = store->options.segment_bytes,
                                       .fsync = store->options.fsync,
                                       .retain_bytes = store->options.retain_bytes,
+                                      .archiving = store->options.archiving,
+                                      .history = store_id,
                                       .time_interval_ms = JOURNAL_TIME_INTERVAL_MS,
                                       .start_offset = cut_offset,
                                       .needed_from = cut_offset,
@@ -215,7 +223,7 @@ static enum status open_journal(struct store *store, uint64_t cut_offset, struct
                                       .notify_arg = store->options.arg,
                                       .log = store->options.log,
                                       .log_arg = store->options.log_arg};
-    enum status st = journal_open(&options, &store->journal, err);
+    st = journal_open(&options, &store->journal, err);
     if (st != ST_OK)
         return st;
     struct journal_recovery recovery;
@@ -437,6 +445,7 @@ void store_configure(struct store *store, const struct store_options *options)
     evict_configure(store->evict, &evict);
     journal_set_fsync(store->journal, options->fsync);
     journal_set_retain(store->journal, options->retain_bytes);
+    journal_set_archiving(store->journal, options->archiving);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------

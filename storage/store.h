@@ -35,6 +35,7 @@ struct store_options {
     enum journal_fsync fsync;
     uint64_t segment_bytes;
     uint64_t retain_bytes;
+    struct journal_archiving archiving;
     bool accept_loss;
     /* Cuts */
     int64_t flush_interval_ms;

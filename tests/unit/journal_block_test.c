@@ -222,6 +222,52 @@ static void a_time_is_written_and_read(void **state)
     buf_deinit(&file);
 }
 
+static void the_header_of_an_archived_segment_is_written_and_read(void **state)
+{
+    (void)state;
+    struct err err;
+    struct buf file = {0};
+    struct journal_archive archive = {.start = UINT64_C(0x0102030405060708),
+                                      .end = UINT64_C(0x010203040506073a),
+                                      .plain_bytes = 114,
+                                      .last_ms = INT64_C(1700000000123),
+                                      .history = "9f8e7d6c-5b4a"};
+    struct journal_archive read;
+    uint8_t out[JOURNAL_ARCHIVE_HEADER_BYTES];
+    journal_archive_header_encode(&archive, out);
+    golden_read("journal/v1/archive.bin", &file);
+    assert_bytes(bytes_make(out, sizeof(out)), buf_bytes(&file));
+    assert_ok(journal_archive_header_decode(file.data, &read, &err), &err);
+    assert_int_equal(read.start, archive.start);
+    assert_int_equal(read.end, archive.end);
+    assert_int_equal(read.plain_bytes, archive.plain_bytes);
+    assert_int_equal(read.last_ms, archive.last_ms);
+    assert_false(read.damaged);
+    assert_string_equal(read.history, archive.history);
+    buf_deinit(&file);
+    for (size_t at = 0; at < sizeof(out); at++) {
+        out[at] ^= 1;
+        assert_status(journal_archive_header_decode(out, &read, &err), ST_CORRUPT);
+        out[at] ^= 1;
+    }
+    static const struct {
+        size_t at;
+        uint8_t value;
+        enum status expected;
+    } cases[] = {
+        {8, 2, ST_UNSUPPORTED}, {12, 1, ST_OK},        {12, 2, ST_UNSUPPORTED},
+        {31, 0x80, ST_CORRUPT}, {31, 0, ST_CORRUPT},   {39, 1, ST_CORRUPT},
+        {47, 0x80, ST_CORRUPT}, {48, ' ', ST_CORRUPT}, {111, 'x', ST_CORRUPT},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        journal_archive_header_encode(&archive, out);
+        out[cases[i].at] = cases[i].value;
+        store_le32(out + 112, crc32c(0, out, 112));
+        if (journal_archive_header_decode(out, &read, NULL) != cases[i].expected)
+            fail_msg("case %zu", i);
+    }
+}
+
 static void a_segment_of_another_version_is_told_from_a_damaged_one(void **state)
 {
     (void)state;
@@ -284,6 +330,7 @@ int main(void)
         TEST_WITH(fields_are_checked_although_the_checksum_is_right, load_golden, NULL),
         TEST_WITH(a_mark_is_written_and_read, NULL, NULL),
         TEST_WITH(a_time_is_written_and_read, NULL, NULL),
+        TEST_WITH(the_header_of_an_archived_segment_is_written_and_read, NULL, NULL),
         TEST_WITH(a_segment_of_another_version_is_told_from_a_damaged_one, load_golden, NULL),
         TEST_WITH(a_block_behind_damage_is_found_wherever_it_stands, load_golden, NULL),
         TEST_WITH(a_broken_header_does_not_hide_a_good_one_inside_it, load_golden, NULL),
