@@ -208,6 +208,7 @@ void import_close(struct import *import)
         import_batch_destroy(import->batches[i]);
     import_place_close(&import->place);
     buf_deinit(&import->dropped_objects);
+    buf_deinit(&import->library_names);
     mem_free(import->dbs);
     mem_free(import);
 }

@@ -321,6 +321,7 @@ struct import {
     struct import_pipe *pipe;                     /* while there is a second thread */
     struct import_tables chunks;  /* elements of large strings; written as they come */
     struct cold_batch *libraries; /* owned: records of function libraries */
+    struct buf library_names;     /* of these, each between blanks */
     struct import_tables tables[FAMILY_COUNT];
     uint64_t keys_read;
     uint64_t merge_done;

@@ -3,6 +3,7 @@
  * gathered they become element records, and leave RAM, as after a cut. So a collection may be
  * larger than memory, but for sorted sets, the groups of a stream, and the deadlines of a hash's
  * fields. */
+#include "codec/split_args.h"
 #include "storage/import_internal.h"
 #include "storage/loader.h"
 #include "storage/parts.h"
@@ -10,7 +11,9 @@
 #include "storage/types/list.h"
 #include "storage/value_type.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 struct value {
     struct import *import;
@@ -156,36 +159,56 @@ enum status import_read_collection(struct import *import, struct rdb_reader *rea
 /* ---- Function libraries ------------------------------------------------------------------------
  */
 
-/* The name in a library's first line, such as "#!lua name=mylib". */
-static struct bytes library_name(struct bytes code)
+/* Appends the name in a library's first line, such as "#!lua name=mylib", which the server reads in
+ * the same way. Nothing: it has none, or one that cannot be. */
+static void find_library_name(struct bytes code, struct buf *out)
 {
-    const uint8_t *end = memchr(code.data, '\n', code.len);
-    size_t len = end == NULL ? code.len : (size_t)(end - code.data);
-    static const char word[] = " name=";
-    const size_t word_len = sizeof(word) - 1;
-    for (size_t at = 0; at + word_len <= len; at++) {
-        if (memcmp(code.data + at, word, word_len) != 0)
-            continue;
-        size_t from = at + word_len;
-        size_t to = from;
-        while (to < len && code.data[to] != ' ' && code.data[to] != '\r')
-            to++;
-        return bytes_make(code.data + from, to - from);
+    const uint8_t *end = code.len == 0 ? NULL : memchr(code.data, '\n', code.len);
+    struct split_args parts;
+    if (end == NULL || !split_args(bytes_make(code.data, (size_t)(end - code.data)), &parts))
+        return;
+    for (size_t i = 1; i < parts.count && out->len == 0; i++) {
+        struct bytes part = parts.items[i];
+        if (part.len > 5 && strncasecmp((const char *)part.data, "name=", 5) == 0)
+            buf_append(out, part.data + 5, part.len - 5);
     }
-    return bytes_make(code.data, 0);
+    split_args_deinit(&parts);
+    for (size_t i = 0; i < out->len; i++)
+        if (!isalnum(out->data[i]) && out->data[i] != '_')
+            buf_clear(out);
+}
+
+/* False: there was one of that name. */
+static bool note_library(struct import *import, struct bytes name)
+{
+    struct buf *names = &import->library_names;
+    struct buf word = {0};
+    buf_append_format(&word, " %.*s ", (int)name.len, (const char *)name.data);
+    bool is_new = names->len == 0 || memmem(names->data, names->len, word.data, word.len) == NULL;
+    buf_append_bytes(names, buf_bytes(&word));
+    buf_deinit(&word);
+    return is_new;
 }
 
 enum status import_read_library(struct import *import, struct bytes code, struct err *err)
 {
-    struct bytes name = code.len == 0 ? code : library_name(code);
+    struct buf name = {0};
+    enum status st = ST_OK;
+    find_library_name(code, &name);
     if (name.len == 0)
-        return err_set(err, ST_CORRUPT, "a function library has no name");
-    struct buf key = {0};
-    struct buf text = {0};
-    cold_batch_put(import->libraries, FAMILY_META, meta_library_key(&key, name),
-                   meta_library_value(&text, code));
-    buf_deinit(&key);
-    buf_deinit(&text);
-    import->report.functions++;
-    return ST_OK;
+        st = err_set(err, ST_CORRUPT, "a function library has no name");
+    else if (!note_library(import, buf_bytes(&name)))
+        st = err_set(err, ST_CORRUPT, "the file has two function libraries named \"%.*s\"",
+                     (int)(name.len < 64 ? name.len : 64), (const char *)name.data);
+    if (st == ST_OK) {
+        struct buf key = {0};
+        struct buf text = {0};
+        cold_batch_put(import->libraries, FAMILY_META, meta_library_key(&key, buf_bytes(&name)),
+                       meta_library_value(&text, code));
+        buf_deinit(&key);
+        buf_deinit(&text);
+        import->report.functions++;
+    }
+    buf_deinit(&name);
+    return st;
 }

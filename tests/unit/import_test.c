@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "codec/mem.h"
+#include "codec/rdb_write.h"
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/import_internal.h"
@@ -223,6 +224,39 @@ static void values_of_modules_are_skipped_and_counted(void **state)
     assert_int_equal(dataset_check(&dataset), 1);
     dataset_close(&dataset);
     rdb_file_deinit(&file);
+}
+
+static void libraries_are_known_by_their_names(void **state)
+{
+    static const struct {
+        const char *codes[2];
+        enum status status;
+    } cases[] = {
+        {{"#!lua name=one\nreturn", "#!lua name=two\nreturn"}, ST_OK},
+        {{"#!lua\tNAME=one\nreturn", "#!lua \"name=two\"\nreturn"}, ST_OK},
+        {{"#!lua name=one\nreturn", "#!lua name=on\nreturn"}, ST_OK},
+        {{"#!lua name=one\nreturn", "#!lua \"name=one\"\nreturn"}, ST_CORRUPT}, /* twice */
+        {{"#!lua name=one\nreturn", "#!lua\nreturn"}, ST_CORRUPT},
+        {{"#!lua name=one\nreturn", "#!lua name=\nreturn"}, ST_CORRUPT},
+        {{"#!lua name=one\nreturn", "#!lua name=t.o\nreturn"}, ST_CORRUPT},
+        {{"#!lua name=one\nreturn", "#!lua name=two"}, ST_CORRUPT},
+        {{"#!lua name=one\nreturn", ""}, ST_CORRUPT},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rdb_file file;
+        struct import_options options = {.dir = *state, .replace = true};
+        struct import_report report;
+        rdb_file_begin(&file);
+        rdb_writer_put_function(file.writer, text(cases[i].codes[0]));
+        rdb_writer_put_function(file.writer, text(cases[i].codes[1]));
+        rdb_file_end(&file);
+        enum status st = dataset_import(&options, buf_bytes(&file.bytes), &report, NULL);
+        if (st != cases[i].status)
+            fail_msg("case %zu: %s", i, status_name(st));
+        if (st == ST_OK)
+            assert_int_equal(report.functions, 2);
+        rdb_file_deinit(&file);
+    }
 }
 
 /* ---- Collections ---- */
@@ -650,6 +684,7 @@ int main(void)
         DIR_TEST(databases_keep_their_keys_apart),
         DIR_TEST(keys_that_are_due_are_left_out),
         DIR_TEST(values_of_modules_are_skipped_and_counted),
+        DIR_TEST(libraries_are_known_by_their_names),
         DIR_TEST(collections_of_all_types_come_in_small_or_large),
         DIR_TEST(a_collection_larger_than_memory_is_written_while_it_comes),
         DIR_TEST(large_strings_become_chunks),
