@@ -1,20 +1,26 @@
 /* A load client for comparisons with other servers of the protocol: many connections on one thread,
  * a fixed number of requests in flight on each, and latencies per pipeline.
  *
- *   bench_load --port N --mode load|get|hot|missing|mixed [--keys N] [--requests N] [--clients N]
- *              [--pipeline N] [--size BYTES] [--hot N] [--seed N]
+ *   bench_load --port N --mode load|get|hot|missing|mixed|hotmixed [--keys N] [--requests N]
+ *              [--clients N] [--pipeline N] [--size BYTES] [--hot N] [--seed N] [--rate N]
  *
  * load    SET of each key once, in pseudo-random order, with values that do not compress
  * get     GET of uniformly chosen keys
  * hot     GET of a hot set of --hot keys scattered over all keys
  * missing GET of keys that do not exist, in between those that do
  * mixed   half GET, half SET, uniformly chosen
+ * hotmixed  the same of the hot set
+ *
+ * With --rate, requests are due at fixed moments, so many a second, and a latency begins when its
+ * request was due: whatever keeps the server from answering is in the latency of all that were due
+ * meanwhile. Until --requests, or a signal (INT, TERM).
  *
  * Prints one line: mode, requests per second, p50, p99, p99.9 and the largest latency of a pipeline
  * in ms, and the number of nil and error replies. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +28,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,14 +37,17 @@
 #define INPUT_BYTES     (1 << 20)
 #define LATENCY_BUCKETS 512
 #define KEY_BYTES_MAX   32
+#define TICK_US         100 /* between looks at what is due */
+#define RATE_MAX        1000000
 
-enum mode { MODE_LOAD, MODE_GET, MODE_HOT, MODE_MISSING, MODE_MIXED };
-static const char *const mode_names[] = {"load", "get", "hot", "missing", "mixed"};
+enum mode { MODE_LOAD, MODE_GET, MODE_HOT, MODE_MISSING, MODE_MIXED, MODE_HOT_MIXED };
+static const char *const mode_names[] = {"load", "get", "hot", "missing", "mixed", "hotmixed"};
 
 struct options {
     enum mode mode;
     int port;
     uint64_t keys, requests, hot, seed;
+    uint64_t rate; /* 0: as fast as they are answered */
     int clients, pipeline, size;
 };
 
@@ -54,7 +64,10 @@ struct client {
 struct bench {
     struct options options;
     struct client clients[CLIENTS_MAX];
+    struct client *idle[CLIENTS_MAX]; /* with a rate: those that wait for a request to be due */
+    int idle_count;
     int epoll;
+    uint64_t start_us;
     uint64_t next;     /* requests made */
     uint64_t finished; /* replies seen */
     uint64_t nils, errors;
@@ -64,6 +77,14 @@ struct bench {
     uint64_t latency[LATENCY_BUCKETS];
     uint64_t latency_max_us;
 };
+
+static volatile sig_atomic_t stopped; /* by a signal */
+
+static void stop(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
 
 static uint64_t now_us(void)
 {
@@ -139,6 +160,7 @@ static uint64_t choose_key(struct bench *b)
     case MODE_LOAD:
         return (uint64_t)((unsigned __int128)b->next * b->stride % o->keys);
     case MODE_HOT:
+    case MODE_HOT_MIXED:
         return next_random(b) % o->hot * (o->keys / o->hot);
     case MODE_GET:
     case MODE_MISSING:
@@ -151,7 +173,8 @@ static uint64_t choose_key(struct bench *b)
 static void add_request(struct bench *b, struct client *c)
 {
     const struct options *o = &b->options;
-    bool set = o->mode == MODE_LOAD || (o->mode == MODE_MIXED && (next_random(b) & 1) != 0);
+    bool mixed = o->mode == MODE_MIXED || o->mode == MODE_HOT_MIXED;
+    bool set = o->mode == MODE_LOAD || (mixed && (next_random(b) & 1) != 0);
     char key[KEY_BYTES_MAX];
     int key_len =
         snprintf(key, sizeof(key), o->mode == MODE_MISSING ? "key:%012llux" : "key:%012llu",
@@ -188,18 +211,32 @@ static void send_some(struct bench *b, struct client *c)
         die("epoll_ctl");
 }
 
+/* When the next request is to be sent. */
+static uint64_t due_us(const struct bench *b)
+{
+    return b->start_us + b->next * 1000000 / b->options.rate;
+}
+
 static void start_pipeline(struct bench *b, struct client *c)
 {
     c->output_len = 0;
     c->output_sent = 0;
+    c->sent_us = b->options.rate != 0 ? due_us(b) : now_us();
     for (int i = 0; i < b->options.pipeline && b->next < b->options.requests; i++) {
         add_request(b, c);
         c->outstanding++;
     }
     if (c->outstanding == 0)
         return;
-    c->sent_us = now_us();
     send_some(b, c);
+}
+
+/* With a rate: sends what is due, as far as there are clients. */
+static void send_due(struct bench *b)
+{
+    uint64_t now = now_us();
+    while (b->idle_count != 0 && b->next < b->options.requests && due_us(b) <= now)
+        start_pipeline(b, b->idle[--b->idle_count]);
 }
 
 /* ---- Replies. Returns the bytes of one reply, 0 while it is incomplete. */
@@ -257,7 +294,10 @@ static void receive(struct bench *b, struct client *c)
     b->latency[latency_bucket(us)]++;
     if (us > b->latency_max_us)
         b->latency_max_us = us;
-    start_pipeline(b, c);
+    if (b->options.rate == 0)
+        start_pipeline(b, c);
+    else
+        b->idle[b->idle_count++] = c;
 }
 
 static void open_client(struct bench *b, struct client *c)
@@ -277,25 +317,53 @@ static void open_client(struct bench *b, struct client *c)
         die("epoll_ctl");
 }
 
+static int open_timer(struct bench *b)
+{
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct itimerspec tick = {.it_interval.tv_nsec = TICK_US * 1000,
+                              .it_value.tv_nsec = TICK_US * 1000};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (timer < 0 || timerfd_settime(timer, 0, &tick, NULL) != 0 ||
+        epoll_ctl(b->epoll, EPOLL_CTL_ADD, timer, &event) != 0)
+        die("timer");
+    return timer;
+}
+
+static void handle_event(struct bench *b, const struct epoll_event *event, int timer)
+{
+    struct client *c = event->data.ptr;
+    uint64_t ticks;
+    if (c == NULL) {
+        if (read(timer, &ticks, sizeof(ticks)) < 0 && errno != EAGAIN)
+            die("timer");
+        return;
+    }
+    if ((event->events & EPOLLOUT) != 0)
+        send_some(b, c);
+    if ((event->events & ~(uint32_t)EPOLLOUT) != 0)
+        receive(b, c);
+}
+
 static void run(struct bench *b)
 {
+    int timer = b->options.rate != 0 ? open_timer(b) : -1;
     for (int i = 0; i < b->options.clients; i++)
         open_client(b, &b->clients[i]);
-    uint64_t start_us = now_us();
-    uint64_t shown_us = start_us;
+    b->start_us = now_us();
+    uint64_t shown_us = b->start_us;
     uint64_t shown = 0;
     for (int i = 0; i < b->options.clients; i++)
-        start_pipeline(b, &b->clients[i]);
+        if (b->options.rate == 0)
+            start_pipeline(b, &b->clients[i]);
+        else
+            b->idle[b->idle_count++] = &b->clients[i];
     struct epoll_event events[256];
-    while (b->finished < b->options.requests) {
+    while (b->finished < b->options.requests && stopped == 0) {
         int count = epoll_wait(b->epoll, events, 256, 1000);
-        for (int i = 0; i < count; i++) {
-            struct client *c = events[i].data.ptr;
-            if ((events[i].events & EPOLLOUT) != 0)
-                send_some(b, c);
-            if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0)
-                receive(b, c);
-        }
+        for (int i = 0; i < count; i++)
+            handle_event(b, &events[i], timer);
+        if (b->options.rate != 0)
+            send_due(b);
         uint64_t us = now_us();
         if (us - shown_us >= 10000000) {
             fprintf(stderr, "  %llu of %llu, %.0f/s\n", (unsigned long long)b->finished,
@@ -305,7 +373,7 @@ static void run(struct bench *b)
             shown_us = us;
         }
     }
-    double seconds = (double)(now_us() - start_us) / 1e6;
+    double seconds = (double)(now_us() - b->start_us) / 1e6;
     printf("%s P=%d: %.0f/s  p50 %.3f p99 %.3f p99.9 %.3f max %.3f ms  nil %llu errors %llu\n",
            mode_names[b->options.mode], b->options.pipeline, (double)b->finished / seconds,
            percentile(b, 0.5), percentile(b, 0.99), percentile(b, 0.999),
@@ -354,6 +422,8 @@ static void parse(struct options *o, int argc, char **argv)
             o->size = (int)number(value);
         } else if (strcmp(name, "--hot") == 0) {
             o->hot = number(value);
+        } else if (strcmp(name, "--rate") == 0) {
+            o->rate = number(value);
         } else if (strcmp(name, "--seed") == 0) {
             o->seed = number(value);
         } else {
@@ -362,10 +432,11 @@ static void parse(struct options *o, int argc, char **argv)
         }
     }
     if (o->requests == 0)
-        o->requests = o->keys;
+        o->requests = o->rate != 0 ? UINT64_MAX : o->keys;
     if (o->clients < 1 || o->clients > CLIENTS_MAX || o->pipeline < 1 ||
         o->pipeline > PIPELINE_MAX || o->keys == 0 || o->hot == 0 || o->hot > o->keys ||
-        o->size < 0 || o->size > 1 << 20) {
+        o->size < 0 || o->size > 1 << 20 || o->rate > RATE_MAX ||
+        (o->rate != 0 && o->pipeline != 1)) {
         fprintf(stderr, "an option is out of range\n");
         exit(2);
     }
@@ -382,6 +453,9 @@ int main(int argc, char **argv)
     b->stride = (uint64_t)((double)b->options.keys * 0.6180339887) | 1;
     while (gcd(b->stride, b->options.keys) != 1)
         b->stride += 2;
+    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
     b->epoll = epoll_create1(0);
     run(b);
     return b->errors != 0;
