@@ -99,6 +99,15 @@ static void destroy_bind(void *value)
     *bind = (struct config_bind){0};
 }
 
+/* In files and replies addresses stand with blanks between them. */
+static bool is_word(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] <= ' ')
+            return false;
+    return text.len > 0;
+}
+
 static enum status parse_bind(const struct setting *setting, const struct config *config,
                               const struct bytes *args, size_t arg_count, void *value,
                               struct err *err)
@@ -110,6 +119,9 @@ static enum status parse_bind(const struct setting *setting, const struct config
     struct config_bind bind = {0};
     if (arg_count == 1 && args[0].len == 0)
         arg_count = 0;
+    for (size_t i = 0; i < arg_count; i++)
+        if (!is_word(args[i]))
+            return err_set(err, ST_INVALID, "An address to bind to is empty or has blanks in it");
     for (size_t i = 0; i < arg_count; i++)
         bind.addresses[bind.count++] = copy_text(args[i]);
     *(struct config_bind *)value = bind;

@@ -1,7 +1,7 @@
 /* Shared by the parts of the interpreter: script_lua.c (states, compiling, running),
- * script_lua_sandbox.c (what a script can reach), script_lua_redis.c (the table `redis`),
- * script_lua_library.c (redis.register_function) and script_lua_reply.c (replies to values and
- * back). */
+ * script_lua_sandbox.c (what a script can reach), script_lua_pattern.c (functions of texts),
+ * script_lua_redis.c (the table `redis`), script_lua_library.c (redis.register_function) and
+ * script_lua_reply.c (replies to values and back). */
 #ifndef BASALT_SERVER_SCRIPT_LUA_INTERNAL_H
 #define BASALT_SERVER_SCRIPT_LUA_INTERNAL_H
 
@@ -36,8 +36,7 @@ struct script_lua {
     struct buf scratch; /* text on its way to or from the state */
     /* The standard functions behind those that the sandbox replaces. */
     struct {
-        lua_CFunction collectgarbage, getmetatable, insert, remove, rawset, setmetatable, sort,
-            find, gmatch, gsub, match;
+        lua_CFunction collectgarbage, getmetatable, insert, remove, rawset, setmetatable, sort;
     } standard;
 };
 
@@ -75,6 +74,9 @@ void script_lua_forbid_missing(lua_State *state);
 int script_lua_throw(lua_State *state, const char *text);
 /* Pushes {err = <text>}; `text` has a code as its first word. */
 void script_lua_push_error(lua_State *state, struct bytes text);
+
+/* script_lua_pattern.c. What replaces functions of the library `string`. */
+extern const luaL_Reg script_lua_pattern_functions[];
 
 /* script_lua_redis.c. Pushes the table `redis`, for scripts or for the loading of a library. */
 void script_lua_push_redis(lua_State *state, bool loading);

@@ -14,8 +14,9 @@
  * The variables a script sees are a protected table, too. Gone are those that reach outside (io, os
  * but for its clock, require, dofile, print, debug), bytecode (load and loadstring take text
  * alone), and getfenv, setfenv and newproxy, with which a script could change what the next one
- * sees, or have code run in it. Pattern matching, which recurses in C, and unpack, which counts
- * with too few bits, have limits of their own. Source: global variables of scripts in Redis 7.2. */
+ * sees, or have code run in it. Pattern matching is script_lua_pattern.c's; unpack, which counts
+ * with too few bits, and table.insert have limits of their own. Source: global variables of scripts
+ * in Redis 7.2. */
 #include "server/script_lua_internal.h"
 
 #include "server/script_lib.h"
@@ -27,8 +28,8 @@
 #include <math.h>
 #include <time.h>
 
-/* Matching recurses once for about two characters of a pattern. */
-#define PATTERN_BYTES_MAX 8192
+/* table.insert moves all from there on, one by one. */
+#define INSERT_PLACE_MIN (-1000)
 
 /* Keys in the metatable of a protected table, and of the registry: their addresses. */
 static const char real_key;    /* the real table */
@@ -212,6 +213,8 @@ static int sandbox_getmetatable(lua_State *state)
 static int sandbox_insert(lua_State *state)
 {
     refuse_protected(state, 1);
+    if (lua_gettop(state) == 3 && luaL_checkint(state, 2) < INSERT_PLACE_MIN)
+        return luaL_argerror(state, 2, "position out of bounds");
     return script_lua_of(state)->standard.insert(state);
 }
 
@@ -259,6 +262,25 @@ static int sandbox_pcall(lua_State *state)
     luaL_checkstack(state, 1, "too many results");
     lua_pushboolean(state, !failed);
     lua_insert(state, 1);
+    return lua_gettop(state);
+}
+
+/* The handler runs behind the failed call, not inside it: inside the hook, which throws when a
+ * script is killed, no hook runs, and a handler without end could not be killed any more. */
+static int sandbox_xpcall(lua_State *state)
+{
+    luaL_checkany(state, 2);
+    lua_settop(state, 2);
+    lua_pushvalue(state, 1);
+    int status = lua_pcall(state, 0, LUA_MULTRET, 0);
+    if (status == 0 || status == LUA_ERRMEM) {
+        lua_remove(state, 2);
+    } else if (lua_pcall(state, 1, 1, 0) != 0) {
+        lua_pop(state, 1);
+        lua_pushliteral(state, "error in error handling");
+    }
+    lua_pushboolean(state, status == 0);
+    lua_replace(state, 1);
     return lua_gettop(state);
 }
 
@@ -311,45 +333,6 @@ static int sandbox_load(lua_State *state)
         lua_pop(state, 1);
     }
     return finish_load(state, script_lua_load_text(state, bytes_make(code.data, code.len), chunk));
-}
-
-/* ---- Patterns. */
-
-static void check_pattern(lua_State *state)
-{
-    size_t len;
-    const char *pattern = lua_tolstring(state, 2, &len);
-    if (pattern != NULL && len > PATTERN_BYTES_MAX)
-        luaL_error(state, "pattern too complex");
-}
-
-static int sandbox_find(lua_State *state)
-{
-    size_t len;
-    const char *pattern = lua_tolstring(state, 2, &len);
-    bool plain =
-        lua_toboolean(state, 4) || (pattern != NULL && strpbrk(pattern, "^$*+?.([%-") == NULL);
-    if (!plain)
-        check_pattern(state);
-    return script_lua_of(state)->standard.find(state);
-}
-
-static int sandbox_match(lua_State *state)
-{
-    check_pattern(state);
-    return script_lua_of(state)->standard.match(state);
-}
-
-static int sandbox_gmatch(lua_State *state)
-{
-    check_pattern(state);
-    return script_lua_of(state)->standard.gmatch(state);
-}
-
-static int sandbox_gsub(lua_State *state)
-{
-    check_pattern(state);
-    return script_lua_of(state)->standard.gsub(state);
 }
 
 /* ---- Random numbers: those of lrand48(), so that a seed means the same everywhere. */
@@ -426,8 +409,8 @@ static void set_functions(lua_State *state, const luaL_Reg *functions)
 static void copy_base(lua_State *state)
 {
     static const char *const names[] = {
-        "_VERSION", "assert",   "error",    "gcinfo", "ipairs", "rawequal",
-        "select",   "tonumber", "tostring", "type",   "xpcall",
+        "_VERSION", "assert", "error",    "gcinfo",   "ipairs",
+        "rawequal", "select", "tonumber", "tostring", "type",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         lua_getfield(state, LUA_GLOBALSINDEX, names[i]);
@@ -449,6 +432,7 @@ static void replace_base(lua_State *state)
         {"rawset", sandbox_rawset},
         {"setmetatable", sandbox_setmetatable},
         {"unpack", sandbox_unpack},
+        {"xpcall", sandbox_xpcall},
         {NULL, NULL},
     };
     struct script_lua *lua = script_lua_of(state);
@@ -477,18 +461,7 @@ static void take_library(lua_State *state, const char *name, const luaL_Reg *fun
 
 static void take_string(lua_State *state)
 {
-    static const luaL_Reg functions[] = {
-        {"find", sandbox_find}, {"gfind", sandbox_gmatch}, {"gmatch", sandbox_gmatch},
-        {"gsub", sandbox_gsub}, {"match", sandbox_match},  {NULL, NULL},
-    };
-    struct script_lua *lua = script_lua_of(state);
-    lua_getfield(state, LUA_GLOBALSINDEX, "string");
-    lua->standard.find = standard_function(state, "find");
-    lua->standard.gmatch = standard_function(state, "gmatch");
-    lua->standard.gsub = standard_function(state, "gsub");
-    lua->standard.match = standard_function(state, "match");
-    lua_pop(state, 1);
-    take_library(state, "string", functions);
+    take_library(state, "string", script_lua_pattern_functions);
     /* Methods of strings: their metatable shows the protected table, as a copy of itself. */
     lua_pushliteral(state, "");
     CHECK(lua_getmetatable(state, -1) != 0);

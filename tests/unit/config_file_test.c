@@ -189,6 +189,8 @@ static const struct error_case error_cases[] = {
     {"port 1 2", NULL, "wrong number of arguments"},
     {"port \"1", NULL, "Unbalanced quotes in configuration line"},
     {"bind \"'a b\"", NULL, "Unbalanced quotes in configuration line"},
+    {"bind 127.0.0.1 \"\"", NULL, "An address to bind to is empty or has blanks in it"},
+    {"bind 127.0.0.1 \"a b\"", NULL, "An address to bind to is empty or has blanks in it"},
     {"nothing 1", NULL, "Bad directive or wrong number of arguments"},
     {"include", NULL, "Bad directive or wrong number of arguments"},
     {"rename-command get", NULL, "Bad directive or wrong number of arguments"},

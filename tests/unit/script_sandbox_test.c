@@ -217,6 +217,120 @@ static void settings_of_the_collector_do_not_last(void **state)
     fixture_close(&f);
 }
 
+static void what_would_break_the_interpreter_is_refused(void **state)
+{
+    (void)state;
+    /* Each is an error, which is caught. */
+    static const char *const attempts[] = {
+        "string.rep('x', 2147483647)",
+        "string.format('%99999999999d', 1)",
+        "string.format('%s%s')",
+        "string.byte(string.rep('x', 1e6), 1, -1)",
+        "string.char(-1)",
+        "string.char(256)",
+        "string.find('x', string.rep('(', 40))",
+        "string.find('x', '[')",
+        "string.gsub('x', 'x', '%9')",
+        "table.concat({}, 'x', 1, 2147483647)",
+        "table.insert({}, -2147483648, 1)",
+        "table.sort({3, 1, 2, 5, 4, 7, 6}, function() return true end)",
+        "unpack({}, 1, 1e7)",
+        "select(-2147483648, 1)",
+        "tonumber('1', 37)",
+        "math.random(0/0)",
+        "setmetatable(1, {})",
+        "coroutine.wrap(function() coroutine.yield() end)(coroutine.wrap(error)())",
+        "coroutine.yield(1)",
+        "(function() local function f() return coroutine.wrap(f)() end return f() end)()",
+        "(function() local function f() return f() .. 'x' end return f() end)()",
+        "(function() local t = setmetatable({}, {__index = function(t, k) return t[k] end}) "
+        "return t.x end)()",
+        "tostring(setmetatable({}, {__tostring = function(t) return tostring(t) end}))",
+        "assert(loadstring(string.rep('(', 10000) .. '1'))",
+        "assert(loadstring('return ' .. string.rep('{', 10000)))",
+        "assert(loadstring('x = ' .. string.rep('a..', 100000) .. 'a'))",
+        "assert(loadstring(string.rep('local a ', 300)))",
+        "assert(loadstring('[=' .. string.rep('=', 1000000) .. '['))",
+        "cjson.decode(string.rep('[', 100000))",
+        "cjson.decode(string.rep('{\"a\":', 100000))",
+        "cjson.encode((function() local t = {} t[1] = t return t end)())",
+        "cjson.encode({[100000000] = 1})",
+        "cjson.encode(0/0)",
+        "cjson.encode(function() end)",
+        "cmsgpack.unpack(string.rep('\\145', 1000000))",
+        "cmsgpack.unpack('\\221\\255\\255\\255\\255')",
+        "cmsgpack.unpack('\\223\\255\\255\\255\\255')",
+        "cmsgpack.unpack('\\219\\255\\255\\255\\255')",
+        "struct.unpack('I2147483647', 'x')",
+        "struct.pack('c2147483647', 'x')",
+        "struct.unpack('I4', 'xxxx', -2147483648)",
+        "struct.unpack('I4', 'xxxx', 2147483647)",
+        "redis.setresp(4)",
+        "redis.sha1hex()",
+        "redis.log(1e300, 'x')",
+        "redis.call(setmetatable({}, {__tostring = function() return 'ping' end}))",
+        "redis.call('set', {}, 1)",
+    };
+    struct script_fixture f;
+    fixture_open(&f, false);
+    for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++) {
+        char code[512];
+        (void)snprintf(code, sizeof(code), "local ok = pcall(function() return %s end) return ok",
+                       attempts[i]);
+        const char *reply = fixture_run(&f, code);
+        if (strcmp(reply, "$-1\r\n") != 0)
+            fail_msg("%s: %s", attempts[i], reply);
+        check_intact(&f, attempts[i]);
+    }
+    fixture_close(&f);
+}
+
+/* bit.tohex once took the smallest number of digits for a length. */
+static void odd_values_are_answered(void **state)
+{
+    (void)state;
+    static const struct script_case cases[] = {
+        {"return bit.tohex(1, -2147483648)", "$8\r\n00000001\r\n"},
+        {"return bit.tohex(-1, 2147483647)", "$8\r\nffffffff\r\n"},
+        {"return ('x'):rep(-1)", "$0\r\n\r\n"},
+        {"local t = {} t[1] = t return #cmsgpack.pack(t)", ":17\r\n"},
+        {"local t = {} for i = 1, 1000 do t[i] = i end table.sort(t, function(a, b) for j = 1, "
+         "1000 "
+         "do t[j] = nil end return a and b and a < b end) return 1",
+         ":1\r\n"},
+        {"error(setmetatable({}, {__tostring = function() error('x') end, "
+         "__index = function() error('y') end}))",
+         "-ERR unknown error" PLACE},
+        {"return {err = 'x\\r\\n+OK\\r\\n'}", "-x  +OK\r\n"},
+        {"return {ok = 'x\\r\\n-ERR'}", "+x  -ERR\r\n"},
+        {"return setmetatable({}, {__index = function(t, k) error(k) end})", "*0\r\n"},
+    };
+    check_attempts(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void errors_are_handled_as_in_lua(void **state)
+{
+    (void)state;
+    static const struct script_case cases[] = {
+        {"return {xpcall(function() return 1, 2 end, error)}", "*3\r\n:1\r\n:1\r\n:2\r\n"},
+        {"local ok, e, more = xpcall(function() error('x', 0) end, function(e) return e .. 1, 2 "
+         "end) "
+         "return {tostring(ok), e, tostring(more)}",
+         "*3\r\n$5\r\nfalse\r\n$2\r\nx1\r\n$3\r\nnil\r\n"},
+        {"local ok, e = xpcall(error, error) return {tostring(ok), tostring(e)}",
+         "*2\r\n$5\r\nfalse\r\n$23\r\nerror in error handling\r\n"},
+        {"local ok, e = xpcall(error, 1) return {tostring(ok), e}",
+         "*2\r\n$5\r\nfalse\r\n$23\r\nerror in error handling\r\n"},
+        {"xpcall(error)", "-ERR user_script:1: bad argument #2 to 'xpcall' (value expected)" PLACE},
+        {"return {xpcall(redis.call, function(e) return type(e.err) end)}",
+         "*2\r\n$-1\r\n$6\r\nstring\r\n"},
+        {"local function f() return f() + 1 end "
+         "return {xpcall(f, function(e) return #e > 10 end)}",
+         "*2\r\n$-1\r\n:1\r\n"},
+    };
+    check_attempts(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
 static void nothing_is_called_outside_of_a_run(void **state)
 {
     (void)state;
@@ -240,6 +354,9 @@ int main(void)
         TEST(what_reaches_outside_is_not_there),
         TEST(bytecode_is_not_loaded),
         TEST(settings_of_the_collector_do_not_last),
+        TEST(what_would_break_the_interpreter_is_refused),
+        TEST(odd_values_are_answered),
+        TEST(errors_are_handled_as_in_lua),
         TEST(nothing_is_called_outside_of_a_run),
     };
     return RUN_TESTS("script_sandbox", tests);
