@@ -215,7 +215,8 @@ void replicas_psync(struct replicas *replicas, struct session *session, struct b
     uint64_t written = journal_written(replicas->services->journal);
     const char *ours = store_replication_id(replicas->services->store);
     replica->partial = bytes_equal_nocase(id, ours) && offset > 0 &&
-                       (uint64_t)offset - 1 <= written && !replica->facts.rdb_only;
+                       (uint64_t)offset - 1 <= written && !replica->facts.rdb_only &&
+                       replica->facts.leave_out == 0;
     log_write(LOG_NOTICE, "Replica %s asks for synchronization", name_of(replica));
     begin(replicas, replica, replica->partial ? (uint64_t)offset - 1 : written);
 }
@@ -293,21 +294,32 @@ static void on_saved(void *arg, const struct rdb_save_result *result)
     feeds_unlink(store_feeds(services->store), path);
 }
 
-/* For all that wait now, and whose hold on the journal is older than the file. */
+static const struct replica *first_waiting(const struct replicas *replicas)
+{
+    const struct replica *r = replicas->first;
+    while (r->phase != WAITING)
+        r = r->next;
+    return r;
+}
+
+/* For all that wait now, and whose hold on the journal is older than the file. Somebody does; those
+ * who want another file than the first one wait on. */
 static void start_save(struct replicas *replicas)
 {
     const struct services *services = replicas->services;
     struct rdb_save *save = store_rdb_save(services->store);
     if (rdb_save_running(save) || exec_mono_ms(services->exec) < replicas->retry_at_ms)
         return;
+    uint32_t leave_out = first_waiting(replicas)->facts.leave_out;
     for (struct replica *r = replicas->first; r != NULL; r = r->next)
-        r->awaited = r->phase == WAITING;
+        r->awaited = r->phase == WAITING && r->facts.leave_out == leave_out;
     replicas->saving = true;
     replicas->retry_at_ms = exec_mono_ms(services->exec) + RETRY_MS;
     struct rdb_save_options options = {.dir = services->config->dir,
                                        .name = FILE_NAME,
                                        .redis_version = REDIS_COMPATIBLE_VERSION,
                                        .version = services->config->rdb_version,
+                                       .leave_out = leave_out,
                                        .no_compression = !services->config->rdbcompression,
                                        .no_checksum = !services->config->rdbchecksum,
                                        .done = on_saved,

@@ -36,9 +36,10 @@ void replicas_psync(struct replicas *replicas, struct session *session, struct b
                     int64_t offset);
 /* What REPLCONF tells of one that is to be a replica; call before it is one, too. */
 struct replica_facts {
-    char address[64]; /* empty: that of its connection */
-    int port;         /* that it listens on; 0: not told */
-    bool rdb_only;    /* it wants the file and nothing else */
+    char address[64];   /* empty: that of its connection */
+    int port;           /* that it listens on; 0: not told */
+    bool rdb_only;      /* it wants the file and nothing else */
+    uint32_t leave_out; /* of the file: as in rdb_dataset.h */
 };
 struct replica_facts *replicas_facts(struct replicas *replicas, struct session *session);
 /* REPLCONF ACK: it has applied the stream up to `offset`, and synced it up to `synced`. */

@@ -148,13 +148,15 @@ enum status rdb_dataset_put(const struct rdb_dataset *dataset, struct rdb_writer
     if (st != ST_OK)
         return st;
     uint64_t total = 0;
-    for (uint32_t i = 0; i < state.db_count; i++)
+    uint32_t dbs = (dataset->leave_out & RDB_LEAVE_OUT_KEYS) != 0 ? 0 : state.db_count;
+    for (uint32_t i = 0; i < dbs; i++)
         total += count_keys(&state.dbs[i]);
     atomic_store(&dataset->progress->total, total);
     put_aux(dataset, writer);
-    if (dataset->version >= VERSION_FUNCTIONS && dataset->wanted == NULL)
+    if (dataset->version >= VERSION_FUNCTIONS && dataset->wanted == NULL &&
+        (dataset->leave_out & RDB_LEAVE_OUT_LIBRARIES) == 0)
         st = meta_read_libraries_at(dataset->cold, dataset->snapshot, put_library, writer, err);
-    for (uint32_t i = 0; i < state.db_count && st == ST_OK && !rdb_writer_failed(writer); i++)
+    for (uint32_t i = 0; i < dbs && st == ST_OK && !rdb_writer_failed(writer); i++)
         st = put_db(&pass, i, &state.dbs[i], err);
     atomic_store(&dataset->progress->seen, pass.seen);
     atomic_store(&dataset->progress->keys, pass.keys);

@@ -23,6 +23,10 @@ struct rdb_progress {
     atomic_uint_fast64_t undated; /* hashes whose fields' deadlines the version cannot tell */
 };
 
+/* What a file may go without: bits of rdb_dataset.leave_out. */
+#define RDB_LEAVE_OUT_KEYS      ((uint32_t)1 << 0)
+#define RDB_LEAVE_OUT_LIBRARIES ((uint32_t)1 << 1)
+
 struct rdb_dataset {
     struct cold *cold;
     const struct cold_snapshot *snapshot;
@@ -31,6 +35,7 @@ struct rdb_dataset {
     int64_t now_ms;            /* wall clock */
     const char *redis_version; /* AUX fields: that, and bytes of memory in use */
     uint64_t used_memory;
+    uint32_t leave_out;
     struct rdb_progress *progress;
     /* Which keys are wanted; NULL: all, and then the file tells their number at its beginning. */
     bool (*wanted)(void *arg, uint32_t db, enum object_type type, struct bytes key);

@@ -80,6 +80,7 @@ static enum status put_all(struct rdb_save *save, struct err *err)
                                   .now_ms = env_now_realtime_ms(save->parts.env),
                                   .redis_version = save->redis_version,
                                   .used_memory = save->options.used_memory,
+                                  .leave_out = save->options.leave_out,
                                   .progress = &save->progress};
     struct rdb_writer *writer = rdb_writer_create(&options);
     enum status st = rdb_dataset_put(&dataset, writer, err);

@@ -54,6 +54,7 @@ struct rdb_save_options {
     const char *name; /* of the file in it */
     const char *redis_version;
     int version;
+    uint32_t leave_out; /* as in rdb_dataset.h */
     bool no_compression, no_checksum;
     uint64_t used_memory;
     rdb_save_done_fn *done; /* may be called before rdb_save_start returns, too */

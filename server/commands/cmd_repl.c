@@ -1,6 +1,7 @@
 /* SYNC, PSYNC, REPLCONF and ROLE: of a server that others follow; REPLICAOF and FAILOVER of one
  * that is nobody's replica itself. Source: replication.c of Redis 7.2. */
 #include "codec/number.h"
+#include "codec/split_args.h"
 #include "server/call.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
@@ -9,6 +10,7 @@
 #include "server/services.h"
 #include "server/session.h"
 #include "storage/journal.h"
+#include "storage/rdb_dataset.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +86,29 @@ static void acknowledge(struct call *c)
     replicas_acknowledge(c->session, (uint64_t)offset, (uint64_t)synced);
 }
 
+/* The names of what is wanted of an RDB file; of nothing else there is anything in it. */
+static bool filter(struct call *c, struct replica_facts *facts, struct bytes names)
+{
+    struct split_args args;
+    if (!split_args(names, &args)) {
+        reply_error(c->reply, "ERR Missing rdb-filter-only values");
+        return false;
+    }
+    bool known = true;
+    facts->leave_out |= RDB_LEAVE_OUT_KEYS | RDB_LEAVE_OUT_LIBRARIES;
+    for (size_t i = 0; i < args.count && known; i++) {
+        known = bytes_equal_nocase(args.items[i], "functions");
+        if (known)
+            facts->leave_out &= ~RDB_LEAVE_OUT_LIBRARIES;
+        else
+            reply_error_format(c->reply, "ERR Unsupported rdb-filter-only option: %.*s",
+                               (int)(args.items[i].len < 128 ? args.items[i].len : 128),
+                               args.items[i].data);
+    }
+    split_args_deinit(&args);
+    return known;
+}
+
 /* One option of REPLCONF; false: it was refused. */
 static bool configure(struct call *c, int i)
 {
@@ -108,6 +133,8 @@ static bool configure(struct call *c, int i)
         if (!call_arg_range(c, i + 1, 0, 1, &value, NULL))
             return false;
         facts->rdb_only = value != 0;
+    } else if (call_arg_is(c, i, "rdb-filter-only")) {
+        return filter(c, facts, c->argv[i + 1]);
     } else if (!call_arg_is(c, i, "capa") && !call_arg_is(c, i, "version")) {
         reply_error_format(c->reply, "ERR Unrecognized REPLCONF option: %.*s",
                            (int)(c->argv[i].len < 128 ? c->argv[i].len : 128), c->argv[i].data);

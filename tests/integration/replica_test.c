@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codec/buf.h"
 #include "codec/mem.h"
 #include "storage/cold.h"
 #include "storage/meta.h"
@@ -261,6 +262,65 @@ static void sleeping_replica_costs_no_memory(void **state)
     stop(&pair);
 }
 
+/* The file that one gets who asks for parts of it only. */
+static void fetch_file(struct server_fixture *ours, const char *filter, struct buf *out)
+{
+    char line[128];
+    struct buf head = {0};
+    struct resp_client *client = server_fixture_connect(ours);
+    assert_reply(client, "REPLCONF rdb-only 1", "+OK");
+    (void)snprintf(line, sizeof(line), "REPLCONF rdb-filter-only %s", filter);
+    assert_reply(client, line, "+OK");
+    assert_ok(resp_client_send(client, bytes_text("SYNC\r\n"), NULL), NULL);
+    /* Empty lines say that it is being made; then come a `$` and its length. */
+    while (head.len == 0 || head.data[head.len - 1] == '\n')
+        assert_ok(resp_client_read_raw(client, 1, &head, NULL), NULL);
+    buf_clear(&head);
+    while (head.len == 0 || head.data[head.len - 1] != '\n')
+        assert_ok(resp_client_read_raw(client, 1, &head, NULL), NULL);
+    assert_ok(resp_client_read_raw(client, (size_t)atoi((const char *)head.data), out, NULL), NULL);
+    buf_deinit(&head);
+    resp_client_close(client);
+}
+
+static bool holds(const struct buf *file, const char *text)
+{
+    return memmem(file->data, file->len, text, strlen(text)) != NULL;
+}
+
+static void who_asks_for_libraries_is_sent_no_keys(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct buf libraries = {0}, nothing = {0};
+    start(&pair, (const char *const[]){"--rdbcompression", "no", NULL});
+    assert_reply(pair.master, "SET a-key v", "+OK");
+    assert_reply(
+        pair.master,
+        "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('a_function', function() "
+        "return 1 end)\"",
+        "\"lib\"");
+    assert_reply(pair.master, "REPLCONF rdb-filter-only keys",
+                 "-ERR Unsupported rdb-filter-only option: keys");
+    assert_reply(pair.master, "REPLCONF rdb-filter-only '\"x'",
+                 "-ERR Missing rdb-filter-only values");
+    fetch_file(pair.ours, "FUNCTIONS", &libraries);
+    assert_true(holds(&libraries, "a_function"));
+    assert_false(holds(&libraries, "a-key"));
+    fetch_file(pair.ours, "\"\"", &nothing);
+    assert_true(holds(&nothing, "redis-ver"));
+    assert_false(holds(&nothing, "a_function"));
+    assert_false(holds(&nothing, "a-key"));
+    /* A replica gets everything. */
+    start_replica(&pair);
+    wait_for(pair.replica, "INFO replication", "master_link_status:up");
+    assert_reply(pair.replica, "GET a-key", "\"v\"");
+    assert_reply(pair.replica, "FCALL_RO a_function 0", "-*");
+    buf_deinit(&libraries);
+    buf_deinit(&nothing);
+    stop(&pair);
+}
+
 int main(void)
 {
     if (server_fixture_reference() == NULL)
@@ -272,6 +332,7 @@ int main(void)
                                   server_fixture_teardown),
         cmocka_unit_test_teardown(writes_need_replicas_if_told_so, server_fixture_teardown),
         cmocka_unit_test_teardown(sleeping_replica_costs_no_memory, server_fixture_teardown),
+        cmocka_unit_test_teardown(who_asks_for_libraries_is_sent_no_keys, server_fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
