@@ -19,6 +19,7 @@
 #define PROBATION_ITEMS_MIN  1024 /* a power of two */
 #define PROBATION_POPS_MAX   64   /* in one round */
 #define LARGE_DROP_BYTES     ((size_t)1 << 20)
+#define HELD_SHARE           2
 
 struct probation_entry {
     uint64_t position;
@@ -142,13 +143,18 @@ static size_t drop_chunks(struct evict *evict, struct db *db, struct object *o)
     return string_chunked_drop_clean(o, LARGE_DROP_BYTES);
 }
 
-/* While somebody waits for parts of a collection they are left alone, unless it takes most of the
- * memory. Those that just came in are spared in any case (part.fresh). */
+/* While somebody waits for parts of a collection they are left alone. If it takes most of the
+ * memory (and is read here and there, so that it would never shrink) that is so for requests that
+ * need much: what may be brought in whole takes up to HELD_SHARE times the memory for a while,
+ * since the bound on it does not count tables. What just came in is spared in any case
+ * (part.fresh). */
 static size_t drop_parts(struct evict *evict, struct db *db, struct object *o)
 {
     struct keyspace *ks = evict->options.ks;
+    size_t bytes = object_value_bytes(o);
     if (loader_is_loading(ks->loader, db, o) &&
-        object_value_bytes(o) < evict->options.bytes_max / 2)
+        (bytes < evict->options.bytes_max / 2 ||
+         (bytes / HELD_SHARE < evict->options.bytes_max && loader_holds_pieces(ks->loader, db, o))))
         return 0;
     return object_value_type((enum object_type)o->type)->drop_clean(o, LARGE_DROP_BYTES);
 }

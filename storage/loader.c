@@ -187,9 +187,7 @@ static void destroy_load(struct load *load)
     load->loader->load_count--;
     if (load->parts != NULL)
         loader_free_part_load(load->parts);
-    if (load->chunk_results != NULL)
-        cold_results_release(load->chunk_results, load->chunk_count);
-    mem_free(load->chunk_results);
+    loader_free_chunk_results(load);
     buf_deinit(&load->value);
     mem_free(load->waiters);
     mem_free(load);
@@ -213,6 +211,7 @@ void loader_wait_for(struct load_wait *wait, struct load *load)
         wait->loads = mem_realloc(wait->loads, wait->load_capacity * sizeof(struct load *));
     }
     wait->loads[wait->load_count++] = load;
+    load->bulk = load->bulk || wait->load_count > BULK_LOADS;
     load->refs++;
     if (load->state != LOAD_PENDING)
         return;
@@ -736,6 +735,14 @@ bool loader_is_loading(const struct loader *loader, const struct db *db, const s
 {
     return loader != NULL && loader->load_count != 0 &&
            find_load(loader, db->id, o->position, object_key(o), true) != NULL;
+}
+
+bool loader_holds_pieces(const struct loader *loader, const struct db *db, const struct object *o)
+{
+    const struct load *load = loader == NULL ? NULL : loader_first_load(loader, o->position);
+    while (load != NULL && !(load->bulk && load_is_of(load, db->id, o->position, object_key(o))))
+        load = load->next;
+    return load != NULL;
 }
 
 bool loader_idle(const struct loader *loader)

@@ -90,6 +90,9 @@ size_t loader_resolving(const struct loader *loader);
 void loader_forget(struct loader *loader, const struct db *db, const struct object *o);
 /* Whether a load of this object's key is under way or referred to. */
 bool loader_is_loading(const struct loader *loader, const struct db *db, const struct object *o);
+/* Whether a request that needs much of this object's value is waiting for it, so that what has come
+ * must stay until the rest is there. */
+bool loader_holds_pieces(const struct loader *loader, const struct db *db, const struct object *o);
 /* No load is under way or referred to, and no job. */
 bool loader_idle(const struct loader *loader);
 

@@ -9,6 +9,7 @@
 
 #define BUCKET_COUNT    4096 /* of the index of loads */
 #define CHUNKS_PER_LOAD 64
+#define BULK_LOADS      32 /* of one request: from then on all that it loads is held in RAM */
 
 struct part_load;
 struct resolve_batch;
@@ -24,6 +25,7 @@ struct load {
     struct load_wait **waiters; /* owned vector */
     uint32_t waiter_count, waiter_capacity;
     int64_t started_us;
+    bool bulk;            /* of a request with many: eviction leaves the key's pieces alone */
     bool overtaken;       /* a tombstone of the key has left the table: it is absent */
     uint32_t taken_epoch; /* of the value whose chunks are read, when the load began */
 
@@ -95,6 +97,7 @@ void loader_start_load(struct loader *loader, struct load *load);
 /* A load has come back with `state` set: counts, and tells the waiters. It may be freed. */
 void loader_finish_load(struct load *load);
 void loader_free_part_load(struct part_load *parts);
+void loader_free_chunk_results(struct load *load);
 /* Whether to try RocksDB's cache on this thread for one more read, and what came of it. */
 bool loader_cache_pays(struct loader *loader);
 void loader_note_cached(struct loader *loader, bool hit);

@@ -19,6 +19,14 @@
 /* ---- Chunks of large strings ------------------------------------------------------------------
  */
 
+void loader_free_chunk_results(struct load *load)
+{
+    if (load->chunk_results != NULL)
+        cold_results_release(load->chunk_results, load->chunk_count);
+    mem_free(load->chunk_results);
+    load->chunk_results = NULL;
+}
+
 static enum status read_chunks(struct cold *cold, uint64_t object_id, const uint32_t *chunks,
                                uint32_t count, struct cold_result *results, struct err *err)
 {
@@ -73,6 +81,7 @@ static void done_chunk_load(struct job *job)
         loader->stats.discarded++;
     if (load->status != ST_OK)
         load->state = LOAD_FAILED;
+    loader_free_chunk_results(load);
     loader_finish_load(load);
 }
 
@@ -141,13 +150,20 @@ struct part_load {
     bool more;                   /* the range was not read to its end */
 };
 
-void loader_free_part_load(struct part_load *parts)
+/* What was read is in the collection now, or of no use. */
+static void free_found(struct part_load *parts)
 {
     if (parts->results != NULL)
         cold_results_release(parts->results, parts->count);
     mem_free(parts->results);
-    buf_deinit(&parts->request);
+    parts->results = NULL;
     buf_deinit(&parts->found);
+}
+
+void loader_free_part_load(struct part_load *parts)
+{
+    free_found(parts);
+    buf_deinit(&parts->request);
     mem_free(parts);
 }
 
@@ -319,6 +335,7 @@ static void done_part_load(struct job *job)
         loader->stats.discarded++;
     if (load->status != ST_OK)
         load->state = LOAD_FAILED;
+    free_found(load->parts);
     loader_finish_load(load);
 }
 
