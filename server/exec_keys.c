@@ -156,8 +156,13 @@ static enum exec_residency want_parts(struct call *c, int index, struct object *
     struct ensure e = ensure_for(c, waiter);
     e.db = c->keys[index].db;
     e.o = o;
-    return residency_of(c->command->ensure != NULL ? c->command->ensure(&e, c->argv, c->argc, index)
-                                                   : object_value_type(type)->ensure_all(&e));
+    enum ensured ensured = c->command->ensure != NULL
+                               ? c->command->ensure(&e, c->argv, c->argc, index)
+                               : object_value_type(type)->ensure_all(&e);
+    /* What a script wants of it is known call by call, and read then. */
+    if (ensured == ENSURE_TOO_LARGE && (c->command->flags & CMD_RUNS_SCRIPT) != 0)
+        return EXEC_RESIDENT;
+    return residency_of(ensured);
 }
 
 static enum exec_residency want_record(struct call *c, int index, struct call *waiter)

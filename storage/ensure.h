@@ -37,10 +37,20 @@ struct ensure {
     void *wait_arg;
     struct db *db;
     struct object *o;       /* large */
-    size_t whole_bytes_max; /* of a value that may be brought into RAM whole */
+    size_t whole_bytes_max; /* that may still be brought into RAM at once: see ensure_takes */
     uint64_t random;        /* the same each time that one request asks */
     struct err err;
 };
+
+/* The request needs so many bytes of values together, and not all of them are in RAM. False: that
+ * is more than may be brought in, with what it needed before; answer ENSURE_TOO_LARGE. */
+static inline bool ensure_takes(struct ensure *e, uint64_t bytes)
+{
+    if (bytes > e->whole_bytes_max)
+        return false;
+    e->whole_bytes_max -= (size_t)bytes;
+    return true;
+}
 
 /* Elements that are not in RAM; `elements[i]` is what stands behind the object id in the element
  * key. Filters and RocksDB's cache are asked at once. After ENSURED an element that is still not in

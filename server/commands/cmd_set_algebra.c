@@ -1,140 +1,14 @@
 /* Sets made of sets: intersection, union, difference. Source: t_set.c of Redis 7.2. */
+#include "server/commands/operands_ensure.h"
 #include "server/commands/rows.h"
 #include "server/commands/set_edit.h"
 #include "server/commands/tables.h"
 
-#include "codec/buf.h"
 #include "codec/mem.h"
 #include "codec/number.h"
 #include "storage/types/members.h"
 
 #include <stdlib.h>
-
-#define PROBE_SHARE                                                                                \
-    32 /* a set with fewer members than this times what is looked up is read whole */
-#define PROBES_MAX  65536 /* unknown members asked for before the first of them are waited for */
-#define PROBE_BATCH 1024
-
-/* ---- What requests need of large sets. */
-
-/* A set in which members of another one are looked up. */
-static bool is_read_whole(const struct ensure *e, const struct members *m, uint64_t lookups)
-{
-    return m->count / PROBE_SHARE < lookups && m->content_bytes <= e->whole_bytes_max;
-}
-
-struct probe {
-    struct buf texts;
-    size_t lens[PROBE_BATCH];
-    size_t count;
-};
-
-static enum ensured ensure_batch(struct ensure *e, struct members *m, struct probe *probe)
-{
-    struct bytes asked[PROBE_BATCH];
-    size_t at = 0;
-    for (size_t i = 0; i < probe->count; i++) {
-        asked[i] = bytes_make(probe->texts.data + at, probe->lens[i]);
-        at += probe->lens[i];
-    }
-    enum ensured result = members_ensure(e, m, asked, probe->count, 1);
-    buf_clear(&probe->texts);
-    probe->count = 0;
-    return result;
-}
-
-/* Those members of e->o that `from` has, too. */
-static enum ensured ensure_probes(struct ensure *e, const struct object *from)
-{
-    struct members *m = set_members(e->o);
-    if (is_read_whole(e, m, set_count(from)))
-        return members_ensure_all(e, m);
-    struct probe *probe = mem_calloc(1, sizeof(*probe));
-    struct set_iter iter;
-    struct bytes member;
-    enum ensured result = ENSURED;
-    size_t asked = 0;
-    set_iter_init(&iter, from);
-    for (bool more = true; more && result != ENSURE_FAILED && asked < PROBES_MAX;) {
-        more = set_iter_next(&iter, &member);
-        if (more) {
-            buf_append_bytes(&probe->texts, member);
-            probe->lens[probe->count++] = member.len;
-        }
-        if (probe->count != PROBE_BATCH && (more || probe->count == 0))
-            continue;
-        size_t count = probe->count;
-        enum ensured one = ensure_batch(e, m, probe);
-        asked += one == ENSURE_WAIT ? count : 0;
-        if (one != ENSURED)
-            result = one;
-    }
-    buf_deinit(&probe->texts);
-    mem_free(probe);
-    return result;
-}
-
-/* `first` whole, and of the others what it has. */
-static enum ensured ensure_looked_up(struct ensure *e, const struct keyref *keys, int count,
-                                     const struct keyref *first)
-{
-    e->db = first->db;
-    e->o = first->object;
-    enum ensured result = e->o->large ? members_ensure_all(e, set_members(e->o)) : ENSURED;
-    if (result != ENSURED)
-        return result;
-    for (int i = 0; i < count; i++) {
-        e->db = keys[i].db;
-        e->o = keys[i].object;
-        if (e->o == NULL || e->o == first->object || !e->o->large)
-            continue;
-        enum ensured one = ensure_probes(e, first->object);
-        if (one == ENSURE_FAILED || one == ENSURE_TOO_LARGE)
-            return one;
-        if (one != ENSURED)
-            result = one;
-    }
-    return result;
-}
-
-/* What is not a set, or not live, needs nothing: the handler will say so, or find nothing. */
-static bool is_set(const struct object *o)
-{
-    return o != NULL && object_is_live(o) && o->type == OBJECT_SET;
-}
-
-static enum ensured ensure_intersection(struct ensure *e, const struct keyref *keys, int count)
-{
-    const struct keyref *smallest = NULL;
-    for (int i = 0; i < count; i++) {
-        if (!is_set(keys[i].object))
-            return ENSURED;
-        if (smallest == NULL || set_count(keys[i].object) < set_count(smallest->object))
-            smallest = &keys[i];
-    }
-    return smallest == NULL ? ENSURED : ensure_looked_up(e, keys, count, smallest);
-}
-
-static enum ensured ensure_difference(struct ensure *e, const struct keyref *keys, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (keys[i].object != NULL && object_is_live(keys[i].object) && !is_set(keys[i].object))
-            return ENSURED;
-    return count == 0 || !is_set(keys[0].object) ? ENSURED
-                                                 : ensure_looked_up(e, keys, count, &keys[0]);
-}
-
-/* The first key is where the result goes. */
-static enum ensured ensure_stored_intersection(struct ensure *e, const struct keyref *keys,
-                                               int count)
-{
-    return ensure_intersection(e, keys + 1, count - 1);
-}
-
-static enum ensured ensure_stored_difference(struct ensure *e, const struct keyref *keys, int count)
-{
-    return ensure_difference(e, keys + 1, count - 1);
-}
 
 /* The sets that a request names; NULL where there is none. */
 struct operands {
@@ -182,7 +56,7 @@ static int larger_first(const void *a, const void *b)
     return smaller_first(b, a);
 }
 
-/* The smallest, of several the first one, comes first: all of it is in RAM (ensure_intersection).
+/* The smallest, of several the first one, comes first: all of it is in RAM (operands_ensure.h).
  */
 static void sort_smaller_first(struct operands *operands)
 {
@@ -465,7 +339,7 @@ const struct command cmd_set_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SET,
      .keys = {KEY_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
-     .ensure_keys = ensure_difference,
+     .ensure_keys = operands_ensure_difference,
      .group = "set",
      .since = "1.0.0",
      .complexity = "O(N) where N is the total number of elements in all given sets.",
@@ -479,7 +353,7 @@ const struct command cmd_set_algebra_table[] = {
      .acl = ACL_SET,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META),
               KEY_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
-     .ensure_keys = ensure_stored_difference,
+     .ensure_keys = operands_ensure_stored_difference,
      .group = "set",
      .since = "1.0.0",
      .complexity = "O(N) where N is the total number of elements in all given sets.",
@@ -492,7 +366,7 @@ const struct command cmd_set_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SET,
      .keys = {KEY_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
-     .ensure_keys = ensure_intersection,
+     .ensure_keys = operands_ensure_intersection,
      .group = "set",
      .since = "1.0.0",
      .complexity = "O(N*M) worst case where N is the cardinality of the smallest set and M is the "
@@ -506,7 +380,7 @@ const struct command cmd_set_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SET,
      .keys = {KEY_NUMKEYS(1, KEY_RO | KEY_ACCESS)},
-     .ensure_keys = ensure_intersection,
+     .ensure_keys = operands_ensure_intersection,
      .group = "set",
      .since = "7.0.0",
      .complexity = "O(N*M) worst case where N is the cardinality of the smallest set and M is the "
@@ -521,7 +395,7 @@ const struct command cmd_set_algebra_table[] = {
      .acl = ACL_SET,
      .keys = {KEY_AT(1, KEY_RW | KEY_UPDATE | KEY_LOAD_META),
               KEY_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
-     .ensure_keys = ensure_stored_intersection,
+     .ensure_keys = operands_ensure_stored_intersection,
      .group = "set",
      .since = "1.0.0",
      .complexity = "O(N*M) worst case where N is the cardinality of the smallest set and M is the "
@@ -535,6 +409,7 @@ const struct command cmd_set_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SET,
      .keys = {KEY_RANGE(1, -1, 1, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_union,
      .group = "set",
      .since = "1.0.0",
      .complexity = "O(N) where N is the total number of elements in all given sets.",
@@ -548,6 +423,7 @@ const struct command cmd_set_algebra_table[] = {
      .acl = ACL_SET,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META),
               KEY_RANGE(2, -1, 1, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_stored_union,
      .group = "set",
      .since = "1.0.0",
      .complexity = "O(N) where N is the total number of elements in all given sets.",

@@ -1,6 +1,7 @@
 /* Unions, intersections and differences of sorted sets and sets, whose members count as scored 1.
  * Source: t_zset.c of Redis 7.2, down to the order in which scores are added up. */
 #include "server/call.h"
+#include "server/commands/operands_ensure.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/commands/zset_edit.h"
@@ -385,6 +386,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_NUMKEYS(1, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_difference,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(L + (N-K)log(N)) worst case where L is the total number of elements in all "
@@ -398,6 +400,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META), KEY_NUMKEYS(2, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_stored_difference,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(L + (N-K)log(N)) worst case where L is the total number of elements in all "
@@ -411,6 +414,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_NUMKEYS(1, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_intersection,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted set, K "
@@ -429,6 +433,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_NUMKEYS(1, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_intersection,
      .group = "sorted-set",
      .since = "7.0.0",
      .complexity = "O(N*K) worst case with N being the smallest input sorted set, K being the "
@@ -442,6 +447,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META), KEY_NUMKEYS(2, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_stored_intersection,
      .group = "sorted-set",
      .since = "2.0.0",
      .complexity = "O(N*K)+O(M*log(M)) worst case with N being the smallest input sorted set, K "
@@ -460,6 +466,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_READONLY,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_NUMKEYS(1, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_union,
      .group = "sorted-set",
      .since = "6.2.0",
      .complexity = "O(N)+O(M*log(M)) with N being the sum of the sizes of the input sorted sets, "
@@ -477,6 +484,7 @@ const struct command cmd_zset_algebra_table[] = {
      .flags = CMD_WRITE | CMD_DENYOOM,
      .acl = ACL_SORTEDSET,
      .keys = {KEY_AT(1, KEY_OW | KEY_UPDATE | KEY_LOAD_META), KEY_NUMKEYS(2, KEY_RO | KEY_ACCESS)},
+     .ensure_keys = operands_ensure_stored_union,
      .group = "sorted-set",
      .since = "2.0.0",
      .complexity = "O(N)+O(M log(M)) with N being the sum of the sizes of the input sorted sets, "

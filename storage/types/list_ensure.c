@@ -79,9 +79,10 @@ static void visit_slots(const struct list *list, const struct span *span, slot_f
     }
 }
 
-static void add_bytes(void *arg, const struct list_slot *slot)
+static void add_missing_bytes(void *arg, const struct list_slot *slot)
 {
-    *(uint64_t *)arg += slot->bytes;
+    if (slot->node == NULL)
+        *(uint64_t *)arg += slot->bytes;
 }
 
 static void ask_node(void *arg, const struct list_slot *slot)
@@ -103,8 +104,8 @@ static enum ensured ensure_span(struct ensure *e, const struct span *span)
     if (asked.result != ENSURED)
         return asked.result;
     uint64_t bytes = 0;
-    visit_slots(list, span, add_bytes, &bytes);
-    if (bytes > e->whole_bytes_max)
+    visit_slots(list, span, add_missing_bytes, &bytes);
+    if (!ensure_takes(e, bytes))
         return ENSURE_TOO_LARGE;
     visit_slots(list, span, ask_node, &asked);
     flush(&asked);
@@ -115,8 +116,6 @@ enum ensured list_ensure_all(struct ensure *e)
 {
     if (needs_nothing(e))
         return ENSURED;
-    if (list_of(e->o)->content > e->whole_bytes_max)
-        return ENSURE_TOO_LARGE;
     struct span span = {.to = list_of(e->o)->length};
     return ensure_span(e, &span);
 }

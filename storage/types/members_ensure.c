@@ -113,7 +113,7 @@ enum ensured members_ensure_all(struct ensure *e, struct members *m)
 {
     if (members_are_all(m))
         return ENSURED;
-    if (m->content_bytes > e->whole_bytes_max)
+    if (!ensure_takes(e, m->content_bytes))
         return ENSURE_TOO_LARGE;
     enum ensured result = ENSURED;
     for (uint32_t quarter = 0; quarter < QUARTERS; quarter++) {

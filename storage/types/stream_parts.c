@@ -481,16 +481,19 @@ enum ensured stream_ensure_range(struct ensure *e, struct stream_id from, struct
             break;
         if (count != 0 && have >= count)
             break;
+        size_t asked = wanted.keys.len;
         want_node(&wanted, s, page, ref);
-        bytes += node_bytes;
+        bytes += wanted.keys.len == asked ? 0 : node_bytes;
         have += edge ? 0 : at->count;
         edge = false;
         if (reverse && stream_id_compare(at->first, from) <= 0)
             break;
-        if (bytes > e->whole_bytes_max) {
-            buf_deinit(&wanted.keys);
-            return ENSURE_TOO_LARGE;
-        }
+        if (bytes > e->whole_bytes_max)
+            break;
+    }
+    if (!ensure_takes(e, bytes)) {
+        buf_deinit(&wanted.keys);
+        return ENSURE_TOO_LARGE;
     }
     return ensure_wanted(e, &wanted);
 }
@@ -553,9 +556,6 @@ enum ensured stream_ensure_trim(struct ensure *e, const struct stream_trim *trim
 
 enum ensured stream_ensure_all(struct ensure *e)
 {
-    struct stream *s = large_stream(e);
-    if (s != NULL && s->stored_bytes > e->whole_bytes_max)
-        return ENSURE_TOO_LARGE;
     enum ensured got = stream_ensure_groups(e);
     if (got == ENSURED)
         got = stream_ensure_range(e, (struct stream_id){0, 0}, STREAM_ID_MAX, 0, false);

@@ -119,23 +119,32 @@ static uint64_t content_bytes(const struct zset *zset, uint64_t count)
                     : (uint64_t)((double)zset->members.content_bytes * (double)count / (double)all);
 }
 
+/* The first leaf that is not whole, of those from one to another; NULL if all are. */
+static const struct order_leaf *find_cold(const struct order_leaf *leaf,
+                                          const struct order_leaf *last)
+{
+    while (leaf != last && order_leaf_is_whole(leaf))
+        leaf = order_leaf_next(leaf);
+    return order_leaf_is_whole(leaf) ? NULL : leaf;
+}
+
 enum ensured zset_ensure_ranks(struct ensure *e, uint64_t from, uint64_t to)
 {
     const struct ordered_index *order = &of(e)->order;
     CHECK(!order->unread);
+    bool taken = false;
     while (from < to && from < order->count && order->cold_leaves != 0) {
         uint64_t before;
         if (to > order->count)
             to = order->count;
-        const struct order_leaf *leaf = ordered_index_leaf_at(order, from, &before);
         const struct order_leaf *last = ordered_index_leaf_at(order, to - 1, &before);
-        const struct order_leaf *cold = leaf;
-        while (cold != last && order_leaf_is_whole(cold))
-            cold = order_leaf_next(cold);
-        if (order_leaf_is_whole(cold))
+        const struct order_leaf *cold =
+            find_cold(ordered_index_leaf_at(order, from, &before), last);
+        if (cold == NULL)
             break;
-        if (content_bytes(of(e), to - from) > e->whole_bytes_max)
+        if (!taken && !ensure_takes(e, content_bytes(of(e), to - from)))
             return ENSURE_TOO_LARGE;
+        taken = true;
         enum ensured result = ensure_leaves(e, cold, last);
         if (result != ENSURED)
             return result;
@@ -147,6 +156,11 @@ enum ensured zset_ensure_all(struct ensure *e)
 {
     enum ensured result = zset_ensure_order(e);
     return result == ENSURED ? zset_ensure_ranks(e, 0, UINT64_MAX) : result;
+}
+
+uint64_t zset_whole_bytes(const struct object *o)
+{
+    return zset_of(o)->members.content_bytes;
 }
 
 enum ensured zset_ensure_rank(struct ensure *e, struct bytes member)

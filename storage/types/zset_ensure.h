@@ -45,7 +45,8 @@ enum ensured zset_ensure_ranks(struct ensure *e, uint64_t from, uint64_t to);
 enum ensured zset_ensure_scan(struct ensure *e, uint64_t cursor, size_t count);
 /* zset_sample, with the seed e->random. */
 enum ensured zset_ensure_sample(struct ensure *e, size_t count);
-/* Everything. */
+/* Everything, and how many bytes that counts for (ensure_takes). */
 enum ensured zset_ensure_all(struct ensure *e);
+uint64_t zset_whole_bytes(const struct object *o);
 
 #endif
