@@ -2,6 +2,7 @@
  * of Redis 7.2, which also decides in which order errors are found. */
 #include "server/call.h"
 #include "server/commands/geo_args.h"
+#include "server/commands/geo_hits.h"
 #include "server/commands/rows.h"
 #include "server/commands/tables.h"
 #include "server/commands/zset_edit.h"
@@ -175,46 +176,6 @@ static bool check(const struct search *search)
 
 /* ---- Finding. */
 
-struct hit {
-    struct geo_place place;
-    double distance; /* metres, from the center */
-    double score;
-    size_t off; /* of the member, in `names` */
-    size_t len;
-    size_t index; /* in the order of finding */
-};
-
-struct hits {
-    struct hit *items; /* owned */
-    size_t count;
-    size_t capacity;
-    struct buf names; /* members, one after the other */
-};
-
-static void hits_deinit(struct hits *hits)
-{
-    mem_free(hits->items);
-    buf_deinit(&hits->names);
-}
-
-static struct bytes hit_member(const struct hits *hits, const struct hit *hit)
-{
-    return bytes_make(hits->names.data + hit->off, hit->len);
-}
-
-static void add_hit(struct hits *hits, struct hit hit, struct bytes member)
-{
-    if (hits->count == hits->capacity) {
-        hits->capacity = hits->capacity == 0 ? 16 : 2 * hits->capacity;
-        hits->items = mem_realloc(hits->items, hits->capacity * sizeof *hits->items);
-    }
-    hit.off = hits->names.len;
-    hit.len = member.len;
-    hit.index = hits->count;
-    buf_append_bytes(&hits->names, member);
-    hits->items[hits->count++] = hit;
-}
-
 static uint64_t rank_of_score(const struct object *o, uint64_t score)
 {
     struct order_bound bound = {.score = (double)score};
@@ -223,12 +184,12 @@ static uint64_t rank_of_score(const struct object *o, uint64_t score)
 
 /* Finds what is in a cell and in the shape, up to `limit` hits in all (0: no limit). */
 static void search_cell(const struct search *search, struct geo_cell cell, size_t limit,
-                        struct hits *hits)
+                        struct geo_hits *hits)
 {
     uint64_t from, to;
     struct zset_walk walk;
     struct bytes member;
-    struct hit hit = {.index = 0};
+    struct geo_hit hit = {.index = 0};
     geo_cell_scores(cell, &from, &to);
     uint64_t rank = rank_of_score(search->o, from);
     uint64_t end = rank_of_score(search->o, to);
@@ -236,13 +197,13 @@ static void search_cell(const struct search *search, struct geo_cell cell, size_
     for (; rank < end && zset_walk_next(&walk, &member, &hit.score); rank++) {
         hit.place = geo_place_of_score(hit.score);
         if (geo_shape_has(&search->shape, hit.place, &hit.distance))
-            add_hit(hits, hit, member);
+            geo_hits_add(hits, hit, member);
         if (limit != 0 && hits->count >= limit)
             return;
     }
 }
 
-static void find_hits(const struct search *search, struct hits *hits)
+static void find_hits(const struct search *search, struct geo_hits *hits)
 {
     struct geo_cells cells = geo_shape_cells(&search->shape);
     size_t limit = search->any ? (size_t)search->count : 0;
@@ -254,46 +215,27 @@ static void find_hits(const struct search *search, struct hits *hits)
     }
 }
 
-static int compare_ascending(const void *a, const void *b)
-{
-    const struct hit *x = a;
-    const struct hit *y = b;
-    if (x->distance != y->distance)
-        return x->distance < y->distance ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
-}
-
-static int compare_descending(const void *a, const void *b)
-{
-    const struct hit *x = a;
-    const struct hit *y = b;
-    if (x->distance != y->distance)
-        return x->distance > y->distance ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
-}
-
-static void sort_hits(const struct search *search, struct hits *hits)
+static void sort_hits(const struct search *search, struct geo_hits *hits, size_t wanted)
 {
     enum order order = search->order;
     if (order == ORDER_NONE && search->count != 0 && !search->any)
         order = ORDER_ASCENDING;
-    if (order != ORDER_NONE && hits->count != 0)
-        qsort(hits->items, hits->count, sizeof *hits->items,
-              order == ORDER_ASCENDING ? compare_ascending : compare_descending);
+    if (order != ORDER_NONE)
+        geo_hits_sort(hits, wanted, order == ORDER_DESCENDING);
 }
 
 /* ---- Replying and storing. */
 
-static void reply_hits(const struct search *search, const struct hits *hits, size_t count)
+static void reply_hits(const struct search *search, const struct geo_hits *hits, size_t count)
 {
     struct reply *r = search->c->reply;
     uint64_t extras = (uint64_t)search->with_distance + search->with_hash + search->with_place;
     reply_array(r, count);
     for (size_t i = 0; i < count; i++) {
-        const struct hit *hit = &hits->items[i];
+        const struct geo_hit *hit = &hits->items[i];
         if (extras != 0)
             reply_array(r, 1 + extras);
-        reply_bulk(r, hit_member(hits, hit));
+        reply_bulk(r, geo_hits_member(hits, hit));
         if (search->with_distance)
             geo_reply_distance(r, hit->distance / search->shape.unit);
         if (search->with_hash)
@@ -303,13 +245,13 @@ static void reply_hits(const struct search *search, const struct hits *hits, siz
     }
 }
 
-static void store_hits(const struct search *search, const struct hits *hits, size_t count)
+static void store_hits(const struct search *search, const struct geo_hits *hits, size_t count)
 {
     struct call *c = search->c;
     struct zset_build *build = zset_build_create(ks_value_rules(c->ks));
     for (size_t i = 0; i < count; i++) {
-        const struct hit *hit = &hits->items[i];
-        zset_build_add(build, hit_member(hits, hit),
+        const struct geo_hit *hit = &hits->items[i];
+        zset_build_add(build, geo_hits_member(hits, hit),
                        search->stores_distance ? hit->distance / search->shape.unit : hit->score);
     }
     zset_store_result(c, search->stores_first ? 0 : 1, build,
@@ -335,22 +277,22 @@ static bool parse(struct search *search)
 static void run(struct search search)
 {
     struct call *c = search.c;
-    struct hits hits = {0};
+    struct geo_hits hits = {0};
     bool wrong_type = false;
     search.o = call_find_read_type(c, search.stores_first ? 1 : 0, OBJECT_ZSET, &wrong_type);
     if (wrong_type || !parse(&search))
         return;
     if (search.o != NULL)
         find_hits(&search, &hits);
-    sort_hits(&search, &hits);
     size_t count = hits.count;
     if (search.count != 0 && (uint64_t)search.count < count)
         count = (size_t)search.count;
+    sort_hits(&search, &hits, count);
     if (search.stores)
         store_hits(&search, &hits, count);
     else
         reply_hits(&search, &hits, count);
-    hits_deinit(&hits);
+    geo_hits_deinit(&hits);
 }
 
 /* ---- What a search needs of a large set: the leaves of the cells that it looks into. */

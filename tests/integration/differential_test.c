@@ -180,6 +180,8 @@ static const struct row rows[] = {
     {'p', ORDERED, "GEOHASH %k %m %m"},
     {'p', ORDERED, "GEOPOS %k %m %m"},
     {'p', UNORDERED, "GEOSEARCH %k FROMLONLAT 1 1 BYBOX 900 900 km"},
+    {'p', ORDERED, "GEOSEARCH %k FROMLONLAT 1 1 BYBOX 2000 2000 km ASC COUNT 4"},
+    {'p', ORDERED, "GEOSEARCH %k FROMLONLAT 1 1 BYRADIUS 1500 km DESC COUNT 9"},
     {'p', ORDERED, "GEOSEARCHSTORE %k %k FROMMEMBER %m BYRADIUS 700 km"},
     {'x', ORDERED, "XADD %k %d %m %v"},
     {'x', ORDERED, "XADD %k %d a %m b %i"},
