@@ -91,6 +91,10 @@ void cold_close(struct cold *cold);
 MUST_USE enum status cold_lock(const char *dir, int *lock_out, struct err *err);
 void cold_unlock(int lock); /* -1 is allowed */
 
+/* Copies a store that is not open and whose lock the caller holds: tables by hard links where the
+ * file system can. `to` must not exist; its parent must, and its name is not synced. Blocks. */
+MUST_USE enum status cold_copy(const char *from, const char *to, struct err *err);
+
 /* ---- Reads: any thread --------------------------------------------------------------------------
  */
 

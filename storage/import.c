@@ -44,6 +44,9 @@ static enum status resolve_options(struct import *import, const struct import_op
     o->db_count_max = o->db_count_max != 0 ? o->db_count_max : IMPORT_DB_COUNT_MAX;
     o->large_object_bytes =
         o->large_object_bytes != 0 ? o->large_object_bytes : LARGE_OBJECT_BYTES_DEFAULT;
+    if (o->existing != IMPORT_EXISTING_REFUSED && (o->replace || o->more_follows))
+        return err_set(err, ST_INVALID,
+                       "commands that follow, or the place of a dataset, are not for adding keys");
     if (o->memory_bytes < IMPORT_MEMORY_BYTES_MIN)
         return err_set(err, ST_INVALID, "an import needs at least %zu KiB of memory",
                        IMPORT_MEMORY_BYTES_MIN >> 10);
@@ -80,7 +83,22 @@ void import_grow_dbs(struct import *import, uint32_t count)
         return;
     import->dbs = mem_realloc(import->dbs, count * sizeof(*import->dbs));
     memset(import->dbs + import->db_count, 0, (count - import->db_count) * sizeof(*import->dbs));
+    import->db_ids = mem_realloc(import->db_ids, count * sizeof(*import->db_ids));
+    for (uint32_t i = import->db_count; i < count; i++)
+        import->db_ids[i] = import->next_db_id++;
     import->db_count = count;
+}
+
+enum status import_find_db(struct import *import, uint32_t id, uint32_t *number_out)
+{
+    for (uint32_t i = 0; i < import->db_count; i++) { /* records come by database */
+        if (import->db_ids[import->db_last] == id) {
+            *number_out = import->db_last;
+            return ST_OK;
+        }
+        import->db_last = (import->db_last + 1) % import->db_count;
+    }
+    return ST_NOT_FOUND;
 }
 
 static enum status open_store(struct import *import, struct err *err)
@@ -88,8 +106,13 @@ static enum status open_store(struct import *import, struct err *err)
     struct cold_options options = {.dir = import->place.new_store,
                                    .block_cache_bytes = COLD_BLOCK_CACHE_BYTES_MIN,
                                    .write_buffer_bytes = STORE_WRITE_BUFFER_BYTES,
-                                   .background_jobs = 1};
-    enum status st = cold_open(&options, &import->cold, err);
+                                   .background_jobs = 1,
+                                   .must_exist = import->merging};
+    enum status st = ST_OK;
+    if (import->merging)
+        st = cold_copy(import->place.store, import->place.new_store, err);
+    if (st == ST_OK)
+        st = cold_open(&options, &import->cold, err);
     if (st != ST_OK)
         return st;
     import->chunks = (struct import_tables){
@@ -111,17 +134,21 @@ enum status import_open(const struct import_options *options, struct import **ou
     enum status st = resolve_options(import, options, err);
     if (st == ST_OK)
         st = import_place_open(&import->place, &import->options, err);
+    import->merging = options->existing != IMPORT_EXISTING_REFUSED && import->place.store_lock >= 0;
     if (st == ST_OK)
         st = open_store(import, err);
+    import->next_object_id = 1;
+    if (st == ST_OK && import->merging)
+        st = import_existing_open(import, err);
     if (st != ST_OK) {
         import_close(import);
         return st;
     }
-    meta_make_identity(options->env, &import->identity);
+    if (!import->merging)
+        meta_make_identity(options->env, &import->identity);
     import->values.hash_seed = import->identity.hash_seed;
     import->libraries = cold_batch_create();
     import->now_ms = env_now_realtime_ms(options->env);
-    import->next_object_id = 1;
     import_grow_dbs(import, import->options.db_count);
     /* Both batches together take four fifths; the rest is for RocksDB and buffers. */
     size_t batch_bytes = clamp(import->options.memory_bytes / 5 * 2, 0, BATCH_BYTES_MAX);
@@ -164,6 +191,8 @@ static void close_store(struct import *import)
         import_tables_deinit(&import->tables[family]);
     cold_batch_destroy(import->libraries);
     import->libraries = NULL;
+    cold_batch_destroy(import->removals);
+    import->removals = NULL;
     cold_close(import->cold);
     import->cold = NULL;
 }
@@ -201,15 +230,18 @@ void import_close(struct import *import)
         return;
     close_store(import);
     for (size_t family = 0; family < FAMILY_COUNT; family++) {
-        import_drop_runs(import, (enum family)family);
+        import_drop_runs(import, &import->runs[family]);
         mem_free(import->runs[family].items);
     }
+    import_drop_runs(import, &import->names);
+    mem_free(import->names.items);
     for (size_t i = 0; i < IMPORT_BATCHES; i++)
         import_batch_destroy(import->batches[i]);
     import_place_close(&import->place);
-    buf_deinit(&import->dropped_objects);
+    buf_deinit(&import->repeated_key);
     buf_deinit(&import->library_names);
     mem_free(import->dbs);
+    mem_free(import->db_ids);
     mem_free(import);
 }
 

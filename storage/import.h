@@ -10,6 +10,9 @@
  *     import_open ──► import_read ──► import_publish ──► import_close
  *                        └── failed or given up ───────────┘ (the directory is as it was)
  *
+ * Keys can be added to a dataset that is there: then the store of its own begins as a copy of the
+ * old one, by hard links (import_existing.c).
+ *
  * The new dataset has an identity of its own. Its cut is where the journal of the old one ended, so
  * that neither is taken for the other's: see journal_discard.h.
  *
@@ -39,6 +42,13 @@ struct import;
 #define IMPORT_DB_COUNT_MAX         65535
 #define IMPORT_STRING_BYTES_MAX     ((uint64_t)512 << 20) /* of a key or value, as in Redis */
 
+/* What becomes of a dataset that is there, unless it is replaced as a whole. */
+enum import_existing {
+    IMPORT_EXISTING_REFUSED,  /* ST_EXISTS */
+    IMPORT_EXISTING_KEPT,     /* keys are added; of those that it has, its own stay */
+    IMPORT_EXISTING_REPLACED, /* the same, but the file's replace its own */
+};
+
 enum import_phase {
     IMPORT_READING,   /* done and total are bytes of the input */
     IMPORT_MERGING,   /* records */
@@ -57,12 +67,13 @@ typedef bool import_progress_fn(void *arg, const struct import_progress *progres
 
 struct import_options {
     struct env *env;
-    const char *dir;           /* the data directory; made if missing, one level */
-    bool replace;              /* take the place of a dataset that is there */
-    bool more_follows;         /* see import_aof.h: the new dataset is marked as not complete */
-    bool keep_expired;         /* keep keys that are due: their master will delete them */
-    size_t memory_bytes;       /* 0: the default */
-    uint32_t db_count;         /* the dataset has at least so many databases; 0: the default */
+    const char *dir;               /* the data directory; made if missing, one level */
+    bool replace;                  /* take the place of a dataset that is there */
+    enum import_existing existing; /* not with `replace` */
+    bool more_follows;             /* see import_aof.h: the new dataset is marked as not complete */
+    bool keep_expired;             /* keep keys that are due: their master will delete them */
+    size_t memory_bytes;           /* 0: the default */
+    uint32_t db_count;             /* the dataset has at least so many databases; 0: the default */
     uint32_t db_count_max;     /* a higher number in the file is ST_LIMIT; 0: IMPORT_DB_COUNT_MAX */
     size_t large_object_bytes; /* longer strings become chunks; 0: 64 KiB, as the server has it */
     size_t large_collection_bytes; /* larger collections are stored in pieces; 0: 8 KiB, likewise */
@@ -82,15 +93,19 @@ struct import_report {
     bool has_checksum;
     char redis_version[IMPORT_VERSION_CHARS_MAX]; /* as the file says; empty if it does not */
     uint64_t input_bytes;
-    uint64_t keys;              /* in the dataset */
+    uint64_t keys;              /* imported */
     uint64_t expires;           /* of these, with an expiry */
     uint64_t large_strings;     /* of these, in chunks */
     uint64_t large_collections; /* of these, in pieces */
     uint64_t functions;         /* libraries */
     uint64_t expired;           /* left out: due */
-    uint64_t duplicates;        /* left out: a later entry of the file has the same key */
     uint64_t unwanted;          /* left out: as import_options.wanted said */
     uint64_t empty;             /* left out: collections without elements, as in Redis */
+    uint64_t existing;          /* left out: keys that the dataset has (IMPORT_EXISTING_KEPT) */
+    uint64_t replaced;          /* of `keys`, those that the dataset had */
+    /* Left out: libraries, where the dataset has its own, as their functions may have equal names.
+     */
+    uint64_t functions_left_out;
     /* Left out: what belongs to modules. */
     uint64_t skipped[RDB_TYPE_COUNT]; /* keys by type */
     uint64_t module_data;             /* beside keys */
@@ -113,7 +128,8 @@ struct import_db {
 /* Locks the directory and looks at what is in it. Leftovers of an import that was killed are
  * removed.
  *
- * Returns ST_OK; ST_EXISTS: there is a dataset and `replace` is not set, or a process has it open;
+ * Returns ST_OK; ST_EXISTS: there is a dataset and nothing says what becomes of it, or a process
+ * has it open; ST_INVALID: keys are to be added, and its journal has changes that the store lacks;
  * ST_AGAIN: another import is under way; ST_INVALID (options); ST_LIMIT (out of memory); ST_IO,
  * ST_NO_SPACE and others of the system and of RocksDB. The directory is as it was. */
 MUST_USE enum status import_open(const struct import_options *options, struct import **out,

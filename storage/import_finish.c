@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define MERGE_CHUNKS 4
+#define MERGE_CHUNKS   4
+#define NAMES_PER_LOOK ((uint64_t)1 << 16)
 
 /* ---- Merging ----------------------------------------------------------------------------------
  */
@@ -41,12 +42,14 @@ static enum status count_record(struct import *import, enum family family,
     struct bytes name;
     struct record_header header;
     struct bytes payload;
-    if (!record_key_decode(record->key, &db_id, &position, &name) || db_id >= import->db_count ||
+    uint32_t number;
+    if (!record_key_decode(record->key, &db_id, &position, &name) ||
+        import_find_db(import, db_id, &number) != ST_OK ||
         record_header_decode(record->value, &header, &payload) != ST_OK)
         return err_set(err, ST_CORRUPT, "a record came back damaged while merging");
-    import->dbs[db_id].keys++;
-    import->dbs[db_id].keys_of_type[import_type_of(family)]++;
-    import->dbs[db_id].expires += header.has_expire;
+    import->dbs[number].keys++;
+    import->dbs[number].keys_of_type[import_type_of(family)]++;
+    import->dbs[number].expires += header.has_expire;
     import->report.keys++;
     import->report.expires += header.has_expire;
     import->report.large_strings += header.large && family == FAMILY_STRING;
@@ -90,22 +93,65 @@ static enum status append_record(struct import *import, struct buf **chunk, stru
     return ST_OK;
 }
 
+/* Where a family's records go, besides the chunks. */
+struct merge_target {
+    enum family family;
+    struct import_run_writer names; /* if they are wanted */
+    struct buf name;                /* owned: scratch */
+};
+
+/* A key of the dataset. */
+static enum status take_key(struct import *import, struct merge_target *to,
+                            const struct import_record *record, struct err *err)
+{
+    enum status st = count_record(import, to->family, record, err);
+    if (st != ST_OK || !import->names_wanted)
+        return st;
+    buf_clear(&to->name);
+    uint8_t *at = buf_reserve(&to->name, IMPORT_RECORD_HEAD_BYTES_MAX + record->key.len);
+    to->name.len = varint_encode(record->key.len, at);
+    to->name.len += varint_encode(0, at + to->name.len);
+    buf_append_bytes(&to->name, record->key);
+    return import_run_writer_put(&to->names, buf_bytes(&to->name), err);
+}
+
 static enum status merge_records(struct import *import, struct import_merge *merge,
-                                 enum family family, struct err *err)
+                                 struct merge_target *to, struct err *err)
 {
     struct buf *chunk = NULL;
     enum status st = ST_OK;
     while (st == ST_OK) {
         struct import_record record;
         st = import_merge_next(merge, &record, err);
-        if (st == ST_OK && family != FAMILY_EXPIRES && !import_is_element(record.key))
-            st = count_record(import, family, &record, err);
+        if (st == ST_OK && to->family != FAMILY_EXPIRES && !import_is_element(record.key))
+            st = take_key(import, to, &record, err);
         if (st == ST_OK)
             st = append_record(import, &chunk, record.encoded, err);
     }
     if (st == ST_END && chunk != NULL)
         import_pipe_submit(import->pipe, chunk);
     return st == ST_END ? ST_OK : st;
+}
+
+/* The same, and the keys' names beside. */
+static enum status merge_with_names(struct import *import, struct import_merge *merge,
+                                    enum family family, struct err *err)
+{
+    struct merge_target to = {.family = family};
+    struct import_run run;
+    enum status st = ST_OK;
+    if (import->names_wanted)
+        st = import_open_run(import, "names", &to.names, err);
+    if (st == ST_OK)
+        st = merge_records(import, merge, &to, err);
+    if (st == ST_OK && import->names_wanted) {
+        st = import_run_writer_finish(&to.names, &run, err);
+        if (st == ST_OK)
+            import_append_run(&import->names, &run);
+    }
+    import_run_writer_close(&to.names);
+    buf_deinit(&to.name);
+    return st;
 }
 
 static enum status merge_family(struct import *import, enum family family, struct err *err)
@@ -128,7 +174,7 @@ static enum status merge_family(struct import *import, enum family family, struc
         items[i] = &chunks[i];
     struct merge_job job = {.tables = &import->tables[family], .family = family};
     import->pipe = import_pipe_create(items, MERGE_CHUNKS, write_chunk, &job);
-    st = merge_records(import, merge, family, err);
+    st = merge_with_names(import, merge, family, err);
     struct err pipe_err;
     enum status pipe_st = import_join(import, &pipe_err);
     if (pipe_st != ST_OK) {
@@ -139,14 +185,48 @@ static enum status merge_family(struct import *import, enum family family, struc
     for (size_t i = 0; i < MERGE_CHUNKS; i++)
         buf_deinit(&chunks[i]);
     import_merge_destroy(merge);
-    import_drop_runs(import, family);
-    if (st == ST_OK && import->repeated_elements != 0)
-        st = err_set(err, ST_CORRUPT, "a large hash or set of the file has a member twice");
+    import_drop_runs(import, list);
+    if (st == ST_OK)
+        st = import_check_repeated(import, err);
     return st == ST_OK ? import_tables_finish(&import->tables[family], err) : st;
+}
+
+/* Whether a key is in two families, that is, of two types. */
+static enum status check_names(struct import *import, struct err *err)
+{
+    struct import_merge_options options = {.env = import->options.env,
+                                           .family = FAMILY_STRING, /* any that holds records */
+                                           .runs = import->names.items,
+                                           .run_count = import->names.count,
+                                           .dropped = import_note_dropped,
+                                           .arg = import};
+    struct import_merge *merge = NULL;
+    struct import_record record;
+    enum status st = import_merge_create(&options, &merge, err);
+    for (uint64_t count = 1; st == ST_OK; count++) {
+        st = import_merge_next(merge, &record, err);
+        if (st == ST_OK && count % NAMES_PER_LOOK == 0)
+            st = import_report_progress(import, IMPORT_MERGING, import->merge_done,
+                                        import->merge_total, err);
+    }
+    import_merge_destroy(merge);
+    import_drop_runs(import, &import->names);
+    return st == ST_END ? import_check_repeated(import, err) : st;
+}
+
+static bool has_several_types(const struct import *import)
+{
+    const struct import_batch *batch = import->batch;
+    unsigned count = 0;
+    for (int family = FAMILY_STRING; family < FAMILY_EXPIRES; family++)
+        count += import->runs[family].count != 0 ||
+                 batch->family_start[family] != batch->family_start[family + 1];
+    return count > 1;
 }
 
 enum status import_merge_all(struct import *import, struct err *err)
 {
+    import->names_wanted = has_several_types(import);
     import->merge_total = import->batch->family_start[FAMILY_COUNT];
     for (size_t family = 0; family < FAMILY_COUNT; family++)
         for (size_t i = 0; i < import->runs[family].count; i++)
@@ -154,6 +234,8 @@ enum status import_merge_all(struct import *import, struct err *err)
     enum status st = ST_OK;
     for (int family = 0; st == ST_OK && family < FAMILY_COUNT; family++)
         st = merge_family(import, (enum family)family, err);
+    if (st == ST_OK && import->names_wanted)
+        st = check_names(import, err);
     for (size_t i = 0; i < IMPORT_BATCHES; i++) {
         import_batch_destroy(import->batches[i]);
         import->batches[i] = NULL;
@@ -187,12 +269,12 @@ static enum status ingest_family(struct import *import, enum family family, stru
 static void put_state(const struct import *import, struct cold_batch *batch)
 {
     struct meta_state state = {.cut_offset = import->place.cut_offset,
-                               .next_db_id = import->db_count,
+                               .next_db_id = import->next_db_id,
                                .next_object_id = import->next_object_id,
                                .db_count = import->db_count};
     state.dbs = mem_calloc(state.db_count, sizeof(*state.dbs));
     for (uint32_t i = 0; i < state.db_count; i++) {
-        state.dbs[i].id = i;
+        state.dbs[i].id = import->db_ids[i];
         memcpy(state.dbs[i].keys, import->dbs[i].keys_of_type, sizeof(state.dbs[i].keys));
         state.dbs[i].expires = import->dbs[i].expires;
     }
@@ -200,19 +282,12 @@ static void put_state(const struct import *import, struct cold_batch *batch)
     meta_state_deinit(&state);
 }
 
-/* Identity, counters, and what is yet to be reaped: with these it is a dataset. */
+/* Identity and counters: with these it is a dataset. */
 static enum status write_meta(struct import *import, struct err *err)
 {
     struct cold_batch *batch = cold_batch_create();
     meta_put_identity(batch, &import->identity);
     put_state(import, batch);
-    for (size_t at = 0; at < import->dropped_objects.len; at += sizeof(struct import_dropped)) {
-        struct import_dropped dropped;
-        memcpy(&dropped, import->dropped_objects.data + at, sizeof(dropped));
-        uint8_t key[META_REAP_KEY_BYTES];
-        meta_reap_key(META_REAP_OBJECT, dropped.type, dropped.object_id, key);
-        cold_batch_put(batch, FAMILY_META, bytes_make(key, sizeof(key)), bytes_make("", 0));
-    }
     enum status st = cold_write(import->cold, import->libraries, false, err);
     if (st == ST_OK)
         st = cold_write(import->cold, batch, true, err);
@@ -223,6 +298,8 @@ static enum status write_meta(struct import *import, struct err *err)
 enum status import_complete(struct import *import, struct err *err)
 {
     enum status st = ST_OK;
+    if (import->merging) /* before the tables, which are to be newer */
+        st = import_existing_write(import, err);
     for (int family = 0; st == ST_OK && family < FAMILY_COUNT; family++) {
         st = import_report_progress(import, IMPORT_FINISHING, (uint64_t)family, FAMILY_COUNT, err);
         if (st == ST_OK)

@@ -5,7 +5,7 @@
  *   import_run_list.c  full batches to runs   import_merge.c   many sorted sources into one
  *   import_finish.c    runs to a store        import_tables.c  RocksDB's tables
  *   import_place.c     directories            import_pipe.c    the second thread
- *   import_value.c     collections, function libraries
+ *   import_value.c     collections, function libraries   import_existing.c  a dataset that is there
  *
  * A record is everywhere in the same form: key length and value length as varints, key, value. Its
  * *rank* is a number that orders as the key does, as far as it goes: most comparisons need no more.
@@ -279,11 +279,6 @@ void import_place_close(struct import_place *place);
 /* As the server has it by default (list-max-listpack-size): 8 KiB a node. */
 #define IMPORT_LIST_NODE_SIZE (-2)
 
-struct import_dropped {
-    uint64_t object_id;
-    uint8_t type; /* enum object_type */
-};
-
 /* The type of the records that a family holds. */
 static inline enum object_type import_type_of(enum family family)
 {
@@ -307,8 +302,14 @@ struct import {
     struct meta_identity identity;
     struct import_report report;
     int64_t now_ms;        /* when the import began: what is due then is left out */
-    struct import_db *dbs; /* owned */
+    struct import_db *dbs; /* owned; by number, as the next */
+    uint32_t *db_ids;      /* owned */
     uint32_t db_count;
+    uint32_t next_db_id;
+    uint32_t db_last;            /* number of the one asked for last by its id */
+    bool merging;                /* keys are added to a dataset that is there */
+    bool has_libraries;          /* it has some */
+    struct cold_batch *removals; /* owned: of its keys, not written yet; NULL: not merging */
     uint64_t next_object_id;
     struct string_rules rules;
     struct value_rules values;
@@ -331,7 +332,10 @@ struct import {
      * runs and run_bytes. */
     struct import_run_list runs[FAMILY_COUNT];
     uint64_t run_number;
-    struct buf dropped_objects; /* struct import_dropped: large values that gave way */
+    struct buf repeated_key; /* a record key that came twice; empty: none */
+    /* If several families have keys: those of each, to see whether one is in two of them. */
+    bool names_wanted;
+    struct import_run_list names;
     uint64_t repeated_elements; /* of collections: a member is there twice */
 };
 
@@ -343,13 +347,31 @@ void import_grow_dbs(struct import *import, uint32_t count);
 /* Ends the second thread, if there is one; its error. */
 enum status import_join(struct import *import, struct err *err);
 
+/* The number of a database; ST_NOT_FOUND: there is no such id. */
+MUST_USE enum status import_find_db(struct import *import, uint32_t id, uint32_t *number_out);
+
+/* import_existing.c: reads what the copied store is. ST_INVALID: its journal is not settled. */
+MUST_USE enum status import_existing_open(struct import *import, struct err *err);
+/* Whether a key of the input is still wanted, and removes the one that it replaces. key->db is the
+ * database's id. */
+MUST_USE enum status import_existing_meet(struct import *import, const struct rdb_key *key,
+                                          uint32_t number, bool *wanted_out, struct err *err);
+/* Writes the removals that have gathered. */
+MUST_USE enum status import_existing_write(struct import *import, struct err *err);
+
 /* import_run_list.c: what becomes of full batches. Second thread while the input is read. */
 /* Sorts the batch, writes its runs, and empties it. An import_work_fn. */
 enum status import_write_batch(void *arg, void *item, struct err *err);
-/* Counts a record that gives way, and notes its elements for the reaper. */
+/* Notes that a record came twice. */
 void import_note_dropped(void *arg, enum family family, const struct import_record *record);
-/* Deletes the runs of a family. */
-void import_drop_runs(struct import *import, enum family family);
+/* ST_CORRUPT: something came twice, which no writer of RDB files does. */
+MUST_USE enum status import_check_repeated(const struct import *import, struct err *err);
+/* A new file for a run; its name begins with `name`. */
+MUST_USE enum status import_open_run(struct import *import, const char *name,
+                                     struct import_run_writer *writer, struct err *err);
+/* Deletes runs. */
+void import_drop_runs(struct import *import, struct import_run_list *list);
+void import_append_run(struct import_run_list *list, const struct import_run *run);
 
 /* import_read.c: decodes the whole input. What is left in the last batch stays there, sorted. */
 MUST_USE enum status import_read_input(struct import *import, struct err *err);

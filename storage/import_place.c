@@ -92,7 +92,8 @@ static enum status empty_work_dir(struct import_place *place, struct err *err)
 }
 
 /* Looks at the dataset that is there, and locks it. */
-static enum status find_dataset(struct import_place *place, bool replace, struct err *err)
+static enum status find_dataset(struct import_place *place, const struct import_options *o,
+                                struct err *err)
 {
     bool has_store = false;
     enum status st = has_entries(place->env, place->store, &has_store, err);
@@ -100,8 +101,14 @@ static enum status find_dataset(struct import_place *place, bool replace, struct
         st = has_entries(place->env, place->journal, &place->has_journal, err);
     if (st != ST_OK)
         return st;
-    if ((has_store || place->has_journal) && !replace)
+    bool merge = o->existing != IMPORT_EXISTING_REFUSED;
+    if ((has_store || place->has_journal) && !o->replace && !merge)
         return err_set(err, ST_EXISTS, "%s holds a dataset already", place->dir);
+    if (merge && (has_store ? import_is_pending(place->env, place->dir) : place->has_journal))
+        return err_set(err, ST_INVALID,
+                       "the dataset in %s is not complete: start the server once and stop it in "
+                       "order",
+                       place->dir);
     if (has_store) {
         st = cold_lock(place->store, &place->store_lock, err);
         if (st != ST_OK)
@@ -132,7 +139,7 @@ enum status import_place_open(struct import_place *place, const struct import_op
     if (st == ST_OK)
         st = empty_work_dir(place, err);
     if (st == ST_OK)
-        st = find_dataset(place, o->replace, err);
+        st = find_dataset(place, o, err);
     if (st != ST_OK)
         import_place_close(place);
     return st;

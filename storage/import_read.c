@@ -149,10 +149,17 @@ static enum status read_key(struct import *import, struct rdb_reader *reader,
         import->report.expired++;
         return ST_OK;
     }
+    bool wanted = true;
+    enum status st = ST_OK;
+    key.db = import->db_ids[from->db];
+    if (import->merging)
+        st = import_existing_meet(import, &key, from->db, &wanted, err);
+    if (st != ST_OK || !wanted)
+        return st;
     if (key.type != RDB_TYPE_STRING)
         return import_read_collection(import, reader, &key, err);
     struct bytes value;
-    enum status st = rdb_reader_read_string(reader, &value, err);
+    st = rdb_reader_read_string(reader, &value, err);
     return st == ST_OK ? add_string(import, &key, value, err) : st;
 }
 
@@ -262,5 +269,6 @@ enum status import_read_input(struct import *import, struct err *err)
             import->batches[i] = NULL;
         }
     import_batch_sort(import->batch, import_note_dropped, import);
-    return import_tables_finish(&import->chunks, err);
+    st = import_check_repeated(import, err);
+    return st == ST_OK ? import_tables_finish(&import->chunks, err) : st;
 }

@@ -8,8 +8,6 @@
 void import_note_dropped(void *arg, enum family family, const struct import_record *record)
 {
     struct import *import = arg;
-    struct record_header header;
-    struct bytes payload;
     if (family == FAMILY_EXPIRES) /* the same key, due at the same time */
         return;
     if (import_is_element(record->key)) {
@@ -20,21 +18,39 @@ void import_note_dropped(void *arg, enum family family, const struct import_reco
                                      (family == FAMILY_HASH || family == FAMILY_SET);
         return;
     }
-    import->report.duplicates++;
-    if (record_header_decode(record->value, &header, &payload) != ST_OK || !header.large ||
-        payload.len < 8)
-        return;
-    struct import_dropped dropped = {.object_id = load_le64(payload.data),
-                                     .type = (uint8_t)import_type_of(family)};
-    buf_append(&import->dropped_objects, &dropped, sizeof(dropped));
+    if (import->repeated_key.len == 0)
+        buf_append_bytes(&import->repeated_key, record->key);
 }
 
-static enum status open_run(struct import *import, enum family family,
+/* Names may be anything: they are told cut off and harmless. */
+enum status import_check_repeated(const struct import *import, struct err *err)
+{
+    char text[64];
+    size_t len = 0;
+    uint32_t db_id = 0;
+    uint64_t position = 0;
+    struct bytes name;
+    if (import->repeated_elements != 0)
+        return err_set(err, ST_CORRUPT, "a large hash or set of the file has a member twice");
+    if (import->repeated_key.len == 0)
+        return ST_OK;
+    CHECK(record_key_decode(buf_bytes(&import->repeated_key), &db_id, &position, &name));
+    for (; len < name.len && len < sizeof(text) - 1; len++)
+        text[len] = name.data[len] < 0x20 || name.data[len] > 0x7e ? '?' : (char)name.data[len];
+    text[len] = '\0';
+    uint32_t number = 0;
+    while (number + 1 < import->db_count && import->db_ids[number] != db_id)
+        number++;
+    return err_set(err, ST_CORRUPT, "the file has the key \"%s\" of db%" PRIu32 " twice", text,
+                   number);
+}
+
+enum status import_open_run(struct import *import, const char *name,
                             struct import_run_writer *writer, struct err *err)
 {
     struct buf path = {0};
-    buf_append_format(&path, "%s/%s-%06" PRIu64 ".run", import->place.work,
-                      cold_family_name(family), import->run_number++);
+    buf_append_format(&path, "%s/%s-%06" PRIu64 ".run", import->place.work, name,
+                      import->run_number++);
     buf_append_byte(&path, 0);
     enum status st = import_run_writer_open(writer, import->options.env, (const char *)path.data,
                                             import->block_bytes, err);
@@ -42,14 +58,18 @@ static enum status open_run(struct import *import, enum family family,
     return st;
 }
 
-static void append_run(struct import *import, enum family family, const struct import_run *run)
+void import_append_run(struct import_run_list *list, const struct import_run *run)
 {
-    struct import_run_list *list = &import->runs[family];
     if (list->count == list->capacity) {
         list->capacity = list->capacity == 0 ? 64 : 2 * list->capacity;
         list->items = mem_realloc(list->items, list->capacity * sizeof(*list->items));
     }
     list->items[list->count++] = *run;
+}
+
+static void append_run(struct import *import, enum family family, const struct import_run *run)
+{
+    import_append_run(&import->runs[family], run);
     import->report.runs++;
     import->report.run_bytes += run->bytes;
 }
@@ -62,9 +82,8 @@ static void free_run(struct import *import, struct import_run *run)
     run->path = NULL;
 }
 
-void import_drop_runs(struct import *import, enum family family)
+void import_drop_runs(struct import *import, struct import_run_list *list)
 {
-    struct import_run_list *list = &import->runs[family];
     for (size_t i = 0; i < list->count; i++)
         free_run(import, &list->items[i]);
     list->count = 0;
@@ -88,7 +107,7 @@ static enum status collapse_runs(struct import *import, enum family family, size
     struct import_record record;
     enum status st = import_merge_create(&options, &merge, err);
     if (st == ST_OK)
-        st = open_run(import, family, &writer, err);
+        st = import_open_run(import, cold_family_name(family), &writer, err);
     while (st == ST_OK) {
         st = import_merge_next(merge, &record, err);
         if (st == ST_OK)
@@ -131,7 +150,7 @@ static enum status write_run(struct import *import, const struct import_batch *b
         return ST_OK;
     struct import_run_writer writer = {0};
     struct import_run run;
-    enum status st = open_run(import, family, &writer, err);
+    enum status st = import_open_run(import, cold_family_name(family), &writer, err);
     for (; st == ST_OK && at < end; at++) {
         if (at + PREFETCH_DISTANCE < end) {
             const uint8_t *ahead = batch->data + batch->entries[at + PREFETCH_DISTANCE].off;
@@ -160,5 +179,5 @@ enum status import_write_batch(void *arg, void *item, struct err *err)
     for (int family = 0; st == ST_OK && family < FAMILY_COUNT; family++)
         st = write_run(import, batch, (enum family)family, err);
     import_batch_clear(batch);
-    return st;
+    return st == ST_OK ? import_check_repeated(import, err) : st;
 }

@@ -192,6 +192,10 @@ static bool note_library(struct import *import, struct bytes name)
 
 enum status import_read_library(struct import *import, struct bytes code, struct err *err)
 {
+    if (import->has_libraries) {
+        import->report.functions_left_out++;
+        return ST_OK;
+    }
     struct buf name = {0};
     enum status st = ST_OK;
     find_library_name(code, &name);

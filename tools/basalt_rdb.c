@@ -38,7 +38,10 @@ static void print_help(FILE *out)
         "their\n"
         "commands are run when the server starts.\n\n"
         "  --dir DIR       the data directory; made if it does not exist\n"
-        "  --replace       take the place of a dataset that is there; its server must not run\n"
+        "  --skip-existing    add keys to the dataset that is there, but for those that it has\n"
+        "  --replace          the same; keys that it has are replaced\n"
+        "  --replace-dataset  take the place of the dataset that is there\n"
+        "                  for these three, its server must not run\n"
         "  --memory SIZE   memory to work with, for example 1gb (default 256mb, at least 32mb)\n"
         "  --databases N   refuse a file with database numbers of N and more (default: no limit,\n"
         "                  as many databases as the file needs, at least %d)\n"
@@ -102,12 +105,22 @@ static bool parse_databases(const char *text, struct import_options *options)
     return true;
 }
 
+static bool take_existing(enum import_existing existing, struct import_options *options)
+{
+    if (options->existing != IMPORT_EXISTING_REFUSED && options->existing != existing)
+        return complain("existing keys are either skipped or replaced:", "--skip-existing");
+    options->existing = existing;
+    return true;
+}
+
 static bool parse_command(int argc, char **argv, struct import_command *out)
 {
     static const struct option long_options[] = {{"dir", required_argument, NULL, 'd'},
                                                  {"memory", required_argument, NULL, 'm'},
                                                  {"databases", required_argument, NULL, 'n'},
+                                                 {"skip-existing", no_argument, NULL, 'k'},
                                                  {"replace", no_argument, NULL, 'r'},
+                                                 {"replace-dataset", no_argument, NULL, 'R'},
                                                  {"db", required_argument, NULL, 'b'},
                                                  {"match", required_argument, NULL, 'p'},
                                                  {"type", required_argument, NULL, 't'},
@@ -131,7 +144,12 @@ static bool parse_command(int argc, char **argv, struct import_command *out)
         case 'n':
             good = parse_databases(optarg, &out->options);
             break;
+        case 'k':
         case 'r':
+            good = take_existing(option == 'r' ? IMPORT_EXISTING_REPLACED : IMPORT_EXISTING_KEPT,
+                                 &out->options);
+            break;
+        case 'R':
             out->options.replace = true;
             break;
         case 'b':
@@ -160,10 +178,14 @@ static bool parse_command(int argc, char **argv, struct import_command *out)
             break;
         }
     }
-    if (good && argc - optind > 1)
+    if (!good)
+        return false;
+    if (out->options.replace && out->options.existing != IMPORT_EXISTING_REFUSED)
+        return complain("either keys are added or all is replaced:", "--replace-dataset");
+    if (argc - optind > 1)
         return complain("only one file can be imported, unexpected", argv[optind + 1]);
-    out->file = good ? argv[optind] : NULL;
-    return good;
+    out->file = argv[optind];
+    return true;
 }
 
 static bool show_progress(void *arg, const struct import_progress *from)
@@ -196,7 +218,7 @@ struct skipped {
     uint64_t count;
 };
 
-#define SKIPPED_MAX 2
+#define SKIPPED_MAX 3
 
 static size_t collect_skipped(const struct import_report *report, struct skipped out[SKIPPED_MAX])
 {
@@ -207,6 +229,10 @@ static size_t collect_skipped(const struct import_report *report, struct skipped
     if (report->module_data > 0)
         out[count++] =
             (struct skipped){"module_data", "records of modules' own data", report->module_data};
+    if (report->functions_left_out > 0)
+        out[count++] = (struct skipped){
+            "functions", "function libraries, as the dataset has its own (use FUNCTION RESTORE)",
+            report->functions_left_out};
     return count;
 }
 
@@ -234,14 +260,15 @@ static void append_json_report(struct buf *out, const struct import *import)
     buf_append_format(out, "{\"status\":\"%s\",\"rdb_version\":%d,\"redis_version\":",
                       count == 0 ? "ok" : "incomplete", r->rdb_version);
     tool_append_json_text(out, r->redis_version);
-    buf_append_format(
-        out,
-        ",\"checksum\":%s,\"input_bytes\":%" PRIu64 ",\"keys\":%" PRIu64 ",\"expires\":%" PRIu64
-        ",\"large_strings\":%" PRIu64 ",\"large_collections\":%" PRIu64 ",\"functions\":%" PRIu64
-        ",\"expired\":%" PRIu64 ",\"unwanted\":%" PRIu64 ",\"empty\":%" PRIu64
-        ",\"duplicates\":%" PRIu64 ",\"skipped\":{",
-        r->has_checksum ? "true" : "false", r->input_bytes, r->keys, r->expires, r->large_strings,
-        r->large_collections, r->functions, r->expired, r->unwanted, r->empty, r->duplicates);
+    buf_append_format(out,
+                      ",\"checksum\":%s,\"input_bytes\":%" PRIu64 ",\"keys\":%" PRIu64
+                      ",\"expires\":%" PRIu64 ",\"large_strings\":%" PRIu64
+                      ",\"large_collections\":%" PRIu64 ",\"functions\":%" PRIu64
+                      ",\"expired\":%" PRIu64 ",\"unwanted\":%" PRIu64 ",\"empty\":%" PRIu64
+                      ",\"existing\":%" PRIu64 ",\"replaced\":%" PRIu64 ",\"skipped\":{",
+                      r->has_checksum ? "true" : "false", r->input_bytes, r->keys, r->expires,
+                      r->large_strings, r->large_collections, r->functions, r->expired, r->unwanted,
+                      r->empty, r->existing, r->replaced);
     for (size_t i = 0; i < count; i++)
         buf_append_format(out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", skipped[i].name,
                           skipped[i].count);
@@ -286,9 +313,12 @@ static void print_report(const struct import_command *command, const struct impo
     if (r->empty > 0)
         (void)printf("Left out: %s collections without elements.\n",
                      progress_format_count(r->empty, a));
-    if (r->duplicates > 0)
-        (void)printf("Left out: %s entries whose keys come again later in the file.\n",
-                     progress_format_count(r->duplicates, a));
+    if (r->existing > 0)
+        (void)printf("Left out: %s keys that the dataset has.\n",
+                     progress_format_count(r->existing, a));
+    if (r->replaced > 0)
+        (void)printf("Replaced: %s keys that the dataset had.\n",
+                     progress_format_count(r->replaced, a));
     struct skipped skipped[SKIPPED_MAX];
     size_t skipped_count = collect_skipped(r, skipped);
     for (size_t i = 0; i < skipped_count; i++)
@@ -319,11 +349,13 @@ static void print_failure(const struct import_command *command, enum status st, 
         buf_deinit(&out);
     }
     (void)fprintf(stderr, "basalt rdb import: %s\n", err->message);
-    if (st == ST_EXISTS && !command->options.replace)
-        (void)fprintf(stderr, "With --replace the imported dataset takes its place.\n");
+    if (st == ST_EXISTS && !command->options.replace &&
+        command->options.existing == IMPORT_EXISTING_REFUSED)
+        (void)fprintf(stderr, "With --skip-existing or --replace keys are added to it, with "
+                              "--replace-dataset the imported dataset takes its place.\n");
     if (placed)
         (void)fprintf(stderr, "The new dataset is in place, but what belonged to the old one could "
-                              "not be removed: import again with --replace.\n");
+                              "not be removed: import again with --replace-dataset.\n");
 }
 
 /* ---- Running ----------------------------------------------------------------------------------
@@ -376,6 +408,12 @@ static enum status run_import(const struct import_command *command, struct conte
     options.wanted = rdb_filter_takes;
     options.wanted_arg = &context->filter;
     char *manifest = find_manifest(command->file);
+    if (manifest != NULL && options.existing != IMPORT_EXISTING_REFUSED) {
+        free(manifest);
+        return err_set(err, ST_INVALID,
+                       "commands of append-only files cannot be added to a dataset: import them "
+                       "into an empty directory, or with --replace-dataset");
+    }
     enum status st = manifest == NULL
                          ? tool_input_open(&context->input, command->file, &context->signals, err)
                          : open_aof(context, manifest, &options, err);
@@ -410,8 +448,9 @@ static int import_file(const struct import_command *command)
             status = EXIT_SIGNALLED + context.signals.signal;
     } else {
         struct skipped skipped[SKIPPED_MAX];
-        bool complete =
-            command->skip_modules || collect_skipped(import_report(import), skipped) == 0;
+        const struct import_report *report = import_report(import);
+        bool complete = collect_skipped(report, skipped) == 0 ||
+                        (command->skip_modules && report->functions_left_out == 0);
         status = complete ? EXIT_DONE : EXIT_INCOMPLETE;
         if (command->json) {
             struct buf out = {0};

@@ -164,8 +164,9 @@ static void a_packed_file_can_be_imported(void **state)
     resp_client_close(server);
     server_fixture_stop(fixture->server);
     assert_int_equal(run_export(fixture, "--zstd"), 0);
-    (void)snprintf(arguments, sizeof(arguments), "import '%s/dump.rdb' --dir '%s' --replace",
-                   fixture->root, server_fixture_dir(fixture->server));
+    (void)snprintf(arguments, sizeof(arguments),
+                   "import '%s/dump.rdb' --dir '%s' --replace-dataset", fixture->root,
+                   server_fixture_dir(fixture->server));
     assert_int_equal(run_tool(fixture, arguments), 0);
     server_fixture_restart(fixture->server);
     server = server_fixture_connect(fixture->server);

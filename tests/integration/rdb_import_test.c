@@ -332,9 +332,9 @@ static void values_of_modules_are_left_out_and_told_by_the_exit_status(void **st
     assert_printed(fixture, "stdout",
                    "\"databases\":{\"0\":{\"keys\":2,\"expires\":0},"
                    "\"2\":{\"keys\":1,\"expires\":0}}");
-    assert_int_equal(
-        TOOL(fixture, "rdb", "import", path, "--replace", "--skip-modules", "--dir", fixture->data),
-        0);
+    assert_int_equal(TOOL(fixture, "rdb", "import", path, "--replace-dataset", "--skip-modules",
+                          "--dir", fixture->data),
+                     0);
     assert_printed(fixture, "stdout", "NOT IMPORTED: 1 values of modules.");
 }
 
@@ -363,14 +363,15 @@ static void only_wanted_keys_are_imported_also_of_packed_files(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char databases[256];
         (void)snprintf(databases, sizeof(databases), "\"databases\":%s", cases[i].databases);
-        assert_int_equal(TOOL(fixture, "rdb", "import", path, "--json", "--replace",
+        assert_int_equal(TOOL(fixture, "rdb", "import", path, "--json", "--replace-dataset",
                               "--skip-modules", cases[i].option, cases[i].value, "--dir",
                               fixture->data),
                          0);
         assert_printed(fixture, "stdout", databases);
     }
     write_file(path, bytes_make(packed.data, packed.len - 3));
-    assert_int_equal(TOOL(fixture, "rdb", "import", path, "--replace", "--dir", fixture->data), 1);
+    assert_int_equal(
+        TOOL(fixture, "rdb", "import", path, "--replace-dataset", "--dir", fixture->data), 1);
     assert_printed(fixture, "stderr", "cut off");
     buf_deinit(&packed);
 }
@@ -389,15 +390,17 @@ static void a_dataset_is_replaced_only_while_its_server_rests(void **state)
     resp_client_close(reference);
     assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 1);
     assert_printed(fixture, "stderr", "holds a dataset already");
-    assert_printed(fixture, "stderr", "--replace");
+    assert_printed(fixture, "stderr", "--replace-dataset");
     assert_int_equal(
-        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace"), 1);
+        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace-dataset"),
+        1);
     assert_printed(fixture, "stderr", "in use by another process");
     assert_reply(server, "INCR old", ":101");
     resp_client_close(server);
     server_fixture_kill(ours); /* there is a journal to replay now */
     assert_int_equal(
-        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace"), 0);
+        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace-dataset"),
+        0);
     server_fixture_restart(ours);
     server = server_fixture_connect(ours);
     assert_reply(server, "GET old", "nil");
@@ -472,7 +475,7 @@ static void a_wrong_command_line_is_explained(void **state)
     assert_int_equal(TOOL(fixture, "--help"), 0);
     assert_printed(fixture, "stdout", "rdb import");
     assert_int_equal(TOOL(fixture, "rdb", "--help"), 0);
-    assert_printed(fixture, "stdout", "--replace");
+    assert_printed(fixture, "stdout", "--replace-dataset");
     assert_int_equal(TOOL(fixture, "fly"), 2);
     assert_printed(fixture, "stderr", "no command \"fly\"");
     assert_int_equal(TOOL(fixture, "rdb", "import"), 2);

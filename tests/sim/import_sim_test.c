@@ -113,8 +113,8 @@ static bool import(struct fixture *f)
         int null = open("/dev/null", O_WRONLY);
         (void)dup2(null, 2);
         (void)dup2(null, 1);
-        (void)execl(program, program, "rdb", "import", f->rdb, "--dir", f->data, "--replace",
-                    "--memory", "32mb", (char *)NULL);
+        (void)execl(program, program, "rdb", "import", f->rdb, "--dir", f->data,
+                    "--replace-dataset", "--memory", "32mb", (char *)NULL);
         _exit(127);
     }
     int status = 0;

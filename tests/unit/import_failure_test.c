@@ -583,8 +583,19 @@ static void file_systems_without_exchange_keep_what_they_have(void **state)
 
 /* ---- Kills ---- */
 
-/* The role: imports over what is in the directory, until the fault kills it. */
-static int role_import(const char *dir, const char *spec)
+/* The same, but keys are added to the dataset. Those of the old one are in the new one, too. */
+static enum status add_into(struct fixture *fixture, struct env *env, enum import_existing existing,
+                            struct import_report *report, struct err *err)
+{
+    struct import_options options = {.env = env,
+                                     .dir = fixture->dir,
+                                     .existing = existing,
+                                     .memory_bytes = IMPORT_MEMORY_BYTES_MIN};
+    return dataset_import(&options, buf_bytes(&fixture->new.bytes), report, err);
+}
+
+/* The role: imports over what is in the directory, or adds to it, until the fault kills it. */
+static int role_import(const char *dir, const char *spec, bool add)
 {
     struct fixture fixture = {.root = NULL};
     struct env *env;
@@ -593,18 +604,19 @@ static int role_import(const char *dir, const char *spec)
     make_rdb(&fixture.new, "new", NEW_KEYS);
     if (env_posix_with_faults(spec, &env, &err) != ST_OK)
         return PROBLEM_EXIT;
-    enum status st = import_into(&fixture, env, &fixture.new, true, &err);
+    enum status st = add ? add_into(&fixture, env, IMPORT_EXISTING_REPLACED, NULL, &err)
+                         : import_into(&fixture, env, &fixture.new, true, &err);
     (void)fprintf(stderr, "%s was not killed by %s: %s\n", dir, spec, err.message);
     return st == ST_OK ? 0 : PROBLEM_EXIT;
 }
 
-static void import_until_killed(struct fixture *fixture, const char *spec)
+static void run_until_killed(struct fixture *fixture, const char *role, const char *spec)
 {
     (void)fflush(NULL);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        (void)execl("/proc/self/exe", "import_failure_test", "import", fixture->dir, spec,
+        (void)execl("/proc/self/exe", "import_failure_test", role, fixture->dir, spec,
                     (char *)NULL);
         _exit(PROBLEM_EXIT);
     }
@@ -612,6 +624,11 @@ static void import_until_killed(struct fixture *fixture, const char *spec)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
         fail_msg("%s did not kill the import", spec);
+}
+
+static void import_until_killed(struct fixture *fixture, const char *spec)
+{
+    run_until_killed(fixture, "import", spec);
 }
 
 static const struct {
@@ -685,10 +702,114 @@ static void a_kill_beside_a_damaged_journal_is_refused_until_imported_again(void
     assert_ok(open_as_server_would(fixture, &err), &err);
 }
 
+/* ---- Adding to a dataset ---- */
+
+static void keys_are_added_to_a_dataset(void **state)
+{
+    struct fixture *fixture = *state;
+    struct import_report report;
+    struct dataset dataset;
+    struct err err;
+    import_old(fixture);
+    assert_ok(add_into(fixture, NULL, IMPORT_EXISTING_KEPT, &report, &err), &err);
+    assert_int_equal(report.keys, NEW_KEYS + 1 - OLD_KEYS);
+    assert_int_equal(report.existing, OLD_KEYS);
+    dataset_open(&dataset, fixture->dir);
+    assert_int_equal(dataset_check(&dataset), NEW_KEYS + 1);
+    dataset_assert(&dataset, 0, bytes_text("key:0"), bytes_text("old"), FUTURE_MS);
+    dataset_assert(&dataset, 0, bytes_text("key:60"), bytes_text("new"), FUTURE_MS);
+    dataset_close(&dataset);
+    assert_ok(add_into(fixture, NULL, IMPORT_EXISTING_REPLACED, &report, &err), &err);
+    assert_int_equal(report.keys, NEW_KEYS + 1);
+    assert_int_equal(report.replaced, NEW_KEYS + 1);
+    assert_int_equal(which_dataset(fixture), 'n');
+    assert_false(exists(fixture->dir, "import.tmp"));
+}
+
+static void where_nothing_is_adding_is_importing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    assert_ok(add_into(fixture, NULL, IMPORT_EXISTING_KEPT, NULL, &err), &err);
+    assert_int_equal(which_dataset(fixture), 'n');
+}
+
+static void a_journal_that_is_ahead_is_not_added_to(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    import_old(fixture);
+    make_journal(fixture);
+    assert_status(add_into(fixture, NULL, IMPORT_EXISTING_KEPT, NULL, &err), ST_INVALID);
+    assert_non_null(strstr(err.message, "start the server once"));
+    assert_int_equal(which_dataset(fixture), 'o');
+    assert_true(count_segments(fixture) > 3);
+    assert_false(exists(fixture->dir, "import.tmp"));
+}
+
+static void whatever_fails_while_adding_leaves_one_of_the_two_datasets(void **state)
+{
+    struct fixture *fixture = *state;
+    struct env_fault *fault = env_fault_create();
+    struct err err;
+    enum status st = ST_IO;
+    unsigned failures = 0;
+    import_old(fixture);
+    for (uint64_t nth = 1; st != ST_OK; nth += 1 + nth / 4) {
+        const struct env_fault_plan plan = {
+            .ops = ENV_FAULT_ALL, .nth = nth, .count = 1, .error = EIO};
+        env_fault_set_plan(fault, &plan);
+        st = add_into(fixture, env_fault_env(fault), IMPORT_EXISTING_REPLACED, NULL, &err);
+        failures += st != ST_OK;
+        char which = which_dataset(fixture);
+        assert_true(st == ST_OK ? which == 'n' : which == 'o' || which == 'n');
+        if (st == ST_OK && env_fault_failed(fault) > 0)
+            st = ST_IO; /* failed where it does no harm: go on */
+        if (which == 'n' && st != ST_OK)
+            assert_ok(import_into(fixture, NULL, &fixture->old, true, &err), &err);
+    }
+    assert_true(failures > 10);
+    env_fault_destroy(fault);
+}
+
+static void adding_that_is_killed_leaves_one_of_the_two_datasets(void **state)
+{
+    static const struct {
+        const char *spec;
+        char dataset;
+    } cases[] = {
+        {"lock_file:import.tmp:1:KILL_AFTER", 'o'},
+        {"write:.run:1:KILL", 'o'}, /* reading: keys have been deleted from the copy */
+        {"write:.run:40:KILL_AFTER", 'o'},
+        {"open:string-000000.run:2:KILL", 'o'},
+        {"unlink:.run:3:KILL", 'o'},
+        {"sync_dir:import.tmp/rocksdb:1:KILL", 'o'},
+        {"exchange:import.tmp:1:KILL", 'o'},
+        {"exchange:import.tmp:1:KILL_AFTER", 'n'},
+        {"unlink:import.tmp/rocksdb/:1:KILL", 'n'},
+        {"rmdir:import.tmp:1:KILL", 'n'},
+    };
+    struct fixture *fixture = *state;
+    struct import_report report;
+    struct err err;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_ok(import_into(fixture, NULL, &fixture->old, i > 0, &err), &err);
+        run_until_killed(fixture, "add", cases[i].spec);
+        if (which_dataset(fixture) != cases[i].dataset)
+            fail_msg("%s left the other dataset", cases[i].spec);
+        assert_ok(open_as_server_would(fixture, &err), &err);
+        /* Again, whatever there is now. */
+        assert_ok(add_into(fixture, NULL, IMPORT_EXISTING_REPLACED, &report, &err), &err);
+        assert_int_equal(report.replaced, cases[i].dataset == 'o' ? OLD_KEYS : NEW_KEYS + 1);
+        assert_int_equal(which_dataset(fixture), 'n');
+        assert_false(exists(fixture->dir, "import.tmp"));
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "import") == 0)
-        return role_import(argv[2], argv[3]);
+    if (argc == 4 && (strcmp(argv[1], "import") == 0 || strcmp(argv[1], "add") == 0))
+        return role_import(argv[2], argv[3], argv[1][0] == 'a');
 #define FIXTURE_TEST(function) TEST_WITH(function, create_fixture, destroy_fixture)
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(a_dataset_is_only_replaced_when_asked_for),
@@ -714,6 +835,11 @@ int main(int argc, char **argv)
         FIXTURE_TEST(a_killed_import_leaves_one_of_the_two_datasets),
         FIXTURE_TEST(a_killed_first_import_leaves_no_dataset),
         FIXTURE_TEST(a_kill_beside_a_damaged_journal_is_refused_until_imported_again),
+        FIXTURE_TEST(keys_are_added_to_a_dataset),
+        FIXTURE_TEST(where_nothing_is_adding_is_importing),
+        FIXTURE_TEST(a_journal_that_is_ahead_is_not_added_to),
+        FIXTURE_TEST(whatever_fails_while_adding_leaves_one_of_the_two_datasets),
+        FIXTURE_TEST(adding_that_is_killed_leaves_one_of_the_two_datasets),
     };
     return RUN_TESTS("import_failure", tests);
 }
