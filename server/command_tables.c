@@ -7,6 +7,7 @@ static const struct command *const tables[] = {
     cmd_acl_table,
     cmd_admin_table,
     cmd_backup_table,
+    cmd_basalt_table,
     cmd_bitfield_table,
     cmd_bitmap_table,
     cmd_client_table,

@@ -21,6 +21,7 @@
 #include "server/blocking.h"
 #include "server/config.h"
 #include "server/exec_nested.h"
+#include "server/hot_keys.h"
 #include "server/loop.h"
 #include "server/monitor.h"
 #include "server/multi.h"
@@ -51,6 +52,7 @@ struct exec *exec_create(struct services *services)
 {
     struct exec *exec = mem_calloc(1, sizeof(*exec));
     exec->services = services;
+    exec->until_counted = HOT_KEYS_INTERVAL;
     exec->config = services->config;
     exec->commands = services->commands;
     exec->store = services->store;
@@ -389,6 +391,8 @@ void exec_run_handler(struct call *c)
     if (__builtin_expect(duration_ns >= exec->notable_ns || c->pending != NULL, 0))
         exec_note_duration(c, duration_ns);
     remember_keys(c);
+    if (__builtin_expect(--exec->until_counted == 0, 0))
+        exec_count_keys(c);
 }
 
 bool exec_may_wait(const struct call *c)

@@ -127,8 +127,9 @@ struct exec {
     struct ahead ahead;
     struct watches *watches; /* owned */
 
-    uint64_t notable_ns; /* a command that runs so long is for the slow log or latency monitor */
-    uint64_t syncs_seen; /* of the journal, by the latency monitor */
+    uint64_t notable_ns;    /* a command that runs so long is for the slow log or latency monitor */
+    uint32_t until_counted; /* commands up to the next one whose keys are (hot_keys.h) */
+    uint64_t syncs_seen;    /* of the journal, by the latency monitor */
 
     struct exec_stats counters;
 };
@@ -204,6 +205,8 @@ void exec_note_duration(struct call *c, uint64_t run_ns);
 void exec_note_tick(struct exec *exec);
 /* Shows a command to those who use MONITOR, once however often its handler is called. */
 void exec_show(struct call *c);
+/* Counts the keys of a command that has run, and says when the next one's are. */
+void exec_count_keys(struct call *c);
 
 /* exec_ahead.c */
 /* A request has to wait for loads: asks also for what those behind it in the pipeline will need. */

@@ -3,6 +3,7 @@
 
 #include "server/config.h"
 #include "server/conn.h"
+#include "server/hot_keys.h"
 #include "server/latency.h"
 #include "server/monitor.h"
 #include "server/redact.h"
@@ -174,4 +175,22 @@ void exec_show(struct call *c)
                                       .at_us = wall_clock_us(),
                                       .redact = &redact};
     monitors_show(exec->services->monitors, &request);
+}
+
+/* ---- Hot keys ----------------------------------------------------------------------------------
+ */
+
+/* One key stands for all of the command. What a script declares, its commands count themselves. */
+void exec_count_keys(struct call *c)
+{
+    struct exec *exec = c->exec;
+    struct hot_keys *hot = exec->services->hot_keys;
+    exec->until_counted = hot_keys_next(hot);
+    if (c->key_count == 0 || (c->command->flags & CMD_RUNS_SCRIPT) != 0 ||
+        (c->session->flags & SESSION_REPLAY) != 0)
+        return;
+    uint64_t count = (uint64_t)c->key_count;
+    const struct keyref *ref = &c->keys[hot_keys_random(hot, count)];
+    uint32_t db = ref->db == c->db ? c->session->db : exec_db_number(exec, ref->db);
+    hot_keys_count(hot, db, ref->key, count);
 }

@@ -7,6 +7,7 @@
 #include "server/config.h"
 #include "server/conn.h"
 #include "server/exec.h"
+#include "server/hot_keys.h"
 #include "server/import_start.h"
 #include "server/latency.h"
 #include "server/listener.h"
@@ -410,6 +411,7 @@ static void on_cron(void *arg)
                       conns_paused(server->services.conns) != CONNS_RUN);
     saves_cron(server->services.saves);
     replicas_cron(server->services.replicas);
+    hot_keys_cron(server->services.hot_keys, exec_mono_ms(server->services.exec));
     stats_sample(server->services.stats, loop_clock_us());
     memory_report_sample(server->services.stats, exec_mono_ms(server->services.exec));
 }
@@ -501,6 +503,7 @@ static enum status open_parts(struct server *server, struct err *err)
     services->slowlog = slowlog_create();
     services->latency = latency_create();
     services->monitors = monitors_create(services->pushes);
+    services->hot_keys = hot_keys_create(ks_hash_seed(services->ks));
     services->exec = exec_create(services);
     services->saves = saves_create(services);
     services->replicas = replicas_create(services);
@@ -574,6 +577,7 @@ void server_close(struct server *server)
     pubsub_destroy(services->pubsub);
     monitors_destroy(services->monitors);
     latency_destroy(services->latency);
+    hot_keys_destroy(services->hot_keys);
     slowlog_destroy(services->slowlog);
     pushes_destroy(services->pushes);
     struct err err;

@@ -8,6 +8,7 @@ struct config;
 struct command_table;
 struct conns;
 struct exec;
+struct hot_keys;
 struct journal;
 struct keyspace;
 struct cold;
@@ -47,6 +48,7 @@ struct services {
     struct slowlog *slowlog;     /* requests that took long (slowlog.h) */
     struct latency *latency;     /* what held clients up (latency.h) */
     struct monitors *monitors;   /* who uses MONITOR (monitor.h) */
+    struct hot_keys *hot_keys;   /* what is asked for most (hot_keys.h) */
     struct saves *saves;         /* RDB files (saves.h) */
     struct replicas *replicas;   /* those that follow (replicas.h) */
     struct server *server;       /* shutdown, facts for INFO (server.h) */

@@ -8,6 +8,7 @@
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/feed.h"
+#include "storage/key_survey.h"
 #include "storage/meta.h"
 #include "storage/rdb_save.h"
 #include "storage/tier.h"
@@ -44,6 +45,7 @@ struct store {
     struct scans *scans;
     struct reap *reap;
     struct rdb_save *rdb_save;
+    struct key_survey *key_survey;
     struct backup_stage *backup;
     char *dir;                /* owned; absolute */
     uint32_t memory_pressure; /* as of the last tick, 0..1000 */
@@ -302,6 +304,9 @@ static void start_parts(struct store *store, uint64_t cut_offset)
                                   .executor = store->snapshots,
                                   .hash_seed = store->identity.hash_seed};
     store->rdb_save = rdb_save_create(&save);
+    struct key_survey_parts survey = {
+        .cold = store->cold, .reap = store->reap, .completions = store->load_completions};
+    store->key_survey = key_survey_create(&survey);
     store->feeds = feeds_create(options->env, store->journal, store->cut_completions);
     struct backup_stage_options backup = {.env = options->env,
                                           .dir = store->dir,
@@ -348,6 +353,7 @@ static void free_store(struct store *store)
     evict_destroy(store->evict);
     cut_destroy(store->cut);
     rdb_save_destroy(store->rdb_save);
+    key_survey_destroy(store->key_survey);
     reap_destroy(store->reap);
     scans_destroy(store->scans);
     loader_destroy(store->loader);
@@ -411,8 +417,8 @@ static void settle(struct store *store)
         loader_submit(store->loader);
         store_drain(store);
         if (!expire_busy(store->expire) && !reap_busy(store->reap) && !cut_writing(store->cut) &&
-            !rdb_save_writing(store->rdb_save) && !backup_stage_busy(store->backup) &&
-            loader_idle(store->loader))
+            !rdb_save_writing(store->rdb_save) && !key_survey_running(store->key_survey) &&
+            !backup_stage_busy(store->backup) && loader_idle(store->loader))
             return;
         (void)nanosleep(&pause, NULL);
     }
@@ -426,6 +432,7 @@ enum status store_close(struct store *store, bool clean, struct err *err)
     expire_set_active(store->expire, false);
     reap_stop(store->reap);
     rdb_save_stop(store->rdb_save);
+    key_survey_stop(store->key_survey);
     settle(store);
     if (clean && store->replay == NULL)
         st = cut_run(store->cut, true, err);
@@ -646,6 +653,11 @@ struct env *store_env(const struct store *store)
 struct feeds *store_feeds(struct store *store)
 {
     return store->feeds;
+}
+
+struct key_survey *store_key_survey(struct store *store)
+{
+    return store->key_survey;
 }
 
 struct rdb_save *store_rdb_save(struct store *store)

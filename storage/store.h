@@ -18,6 +18,7 @@ struct backup_stage;
 struct cold;
 struct env;
 struct feeds;
+struct key_survey;
 struct rdb_save;
 struct store;
 
@@ -110,6 +111,7 @@ struct evict *store_evict(struct store *store);
 struct expire *store_expire(struct store *store);
 struct scans *store_scans(struct store *store);
 struct reap *store_reap(struct store *store);
+struct key_survey *store_key_survey(struct store *store);
 struct rdb_save *store_rdb_save(struct store *store);
 struct backup_stage *store_backup(struct store *store);
 /* The data directory, as a path from the root. */

@@ -9,6 +9,7 @@
 extern const struct command cmd_acl_table[]; /* ACL */
 extern const struct command cmd_admin_table[]; /* INFO, TIME, LOLWUT, SHUTDOWN */
 extern const struct command cmd_backup_table[]; /* BACKUP */
+extern const struct command cmd_basalt_table[]; /* BASALT */
 extern const struct command cmd_bitfield_table[]; /* BITFIELD */
 extern const struct command cmd_bitmap_table[]; /* SETBIT, BITCOUNT and the like */
 extern const struct command cmd_client_table[]; /* CLIENT */
