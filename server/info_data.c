@@ -48,7 +48,8 @@ static void write_fragmentation(const struct memory_report *memory, struct buf *
     write_excess(out, "mem_fragmentation_bytes", memory->rss, memory->used);
 }
 
-static void write_memory_parts(const struct memory_report *memory, struct buf *out)
+static void write_memory_parts(const struct services *services, const struct memory_report *memory,
+                               struct buf *out)
 {
     static const char *const absent[] = {"mem_not_counted_for_evict", "mem_replication_backlog",
                                          "mem_total_replication_buffers", NULL};
@@ -59,8 +60,10 @@ static void write_memory_parts(const struct memory_report *memory, struct buf *o
     info_u64(out, "mem_aof_buffer", memory->journal);
     info_text(out, "mem_allocator", mem_allocator_name());
     info_u64(out, "active_defrag_running", 0);
-    info_u64(out, "lazyfree_pending_objects", 0);
-    info_u64(out, "lazyfreed_objects", 0);
+    uint64_t pending, freed;
+    store_read_reclaimed(services->store, &pending, &freed);
+    info_u64(out, "lazyfree_pending_objects", pending);
+    info_u64(out, "lazyfreed_objects", freed);
 }
 
 void info_write_memory(const struct services *services, struct buf *out)
@@ -86,7 +89,7 @@ void info_write_memory(const struct services *services, struct buf *out)
     info_bytes(out, "maxmemory", config->maxmemory);
     info_text(out, "maxmemory_policy", config_maxmemory_policy_name(config->maxmemory_policy));
     write_fragmentation(&memory, out);
-    write_memory_parts(&memory, out);
+    write_memory_parts(services, &memory, out);
 }
 
 /* ---- Persistence. The journal is what Redis calls the append-only file. Nothing forks. */

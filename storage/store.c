@@ -11,8 +11,10 @@
 #include "storage/key_survey.h"
 #include "storage/meta.h"
 #include "storage/rdb_save.h"
+#include "storage/table.h"
 #include "storage/tier.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,6 +49,8 @@ struct store {
     struct rdb_save *rdb_save;
     struct key_survey *key_survey;
     struct backup_stage *backup;
+    atomic_uint_fast64_t reclaims_pending; /* store_read_reclaimed */
+    atomic_uint_fast64_t reclaimed;
     char *dir;                /* owned; absolute */
     uint32_t memory_pressure; /* as of the last tick, 0..1000 */
     bool cuts_held;           /* store_hold_cuts */
@@ -59,25 +63,37 @@ struct store {
 
 struct reclaim_job {
     struct job job; /* first */
+    struct store *store;
     void (*free_fn)(void *value);
     void *value;
+    uint64_t objects;
 };
 
 static void run_reclaim(struct job *job)
 {
     struct reclaim_job *reclaim = (struct reclaim_job *)(void *)job;
     reclaim->free_fn(reclaim->value);
+    (void)atomic_fetch_add(&reclaim->store->reclaimed, reclaim->objects);
+    (void)atomic_fetch_sub(&reclaim->store->reclaims_pending, reclaim->objects);
     mem_free(reclaim);
+}
+
+static void reclaim(struct store *store, void (*free_fn)(void *value), void *value,
+                    uint64_t objects)
+{
+    struct reclaim_job *reclaim = mem_calloc(1, sizeof(*reclaim));
+    reclaim->job.run = run_reclaim;
+    reclaim->store = store;
+    reclaim->free_fn = free_fn;
+    reclaim->value = value;
+    reclaim->objects = objects;
+    (void)atomic_fetch_add(&store->reclaims_pending, objects);
+    executor_submit(store->reclaimers, &reclaim->job);
 }
 
 static void reclaim_value(void *arg, void (*free_fn)(void *value), void *value)
 {
-    struct store *store = arg;
-    struct reclaim_job *reclaim = mem_calloc(1, sizeof(*reclaim));
-    reclaim->job.run = run_reclaim;
-    reclaim->free_fn = free_fn;
-    reclaim->value = value;
-    executor_submit(store->reclaimers, &reclaim->job);
+    reclaim(arg, free_fn, value, 1);
 }
 
 static void free_db(void *value)
@@ -87,7 +103,7 @@ static void free_db(void *value)
 
 static void reclaim_db(void *arg, struct db *db)
 {
-    reclaim_value(arg, free_db, db);
+    reclaim(arg, free_db, db, table_count(db->table));
 }
 
 /* The server may change its working directory, and others ask where the files are. */
@@ -593,6 +609,17 @@ size_t store_whole_bytes_max(const struct store *store)
 {
     size_t half = store->options.hot_bytes_max / 2;
     return store->options.whole_load_bytes < half ? store->options.whole_load_bytes : half;
+}
+
+void store_read_reclaimed(const struct store *store, uint64_t *pending_out, uint64_t *freed_out)
+{
+    *pending_out = atomic_load(&store->reclaims_pending);
+    *freed_out = atomic_load(&store->reclaimed);
+}
+
+void store_reset_reclaimed(struct store *store)
+{
+    atomic_store(&store->reclaimed, 0);
 }
 
 bool store_always_cold(const struct store *store)

@@ -130,6 +130,10 @@ MUST_USE enum status store_resolve_now(struct store *store, struct err *err);
 /* DEBUG EVICT all, and after each command with always_cold: cuts, then demotes everything. */
 MUST_USE enum status store_evict_all(struct store *store, struct err *err);
 bool store_always_cold(const struct store *store);
+/* Values, and keys of emptied databases, that the reclaim thread has to free, and has freed since
+ * the last reset. */
+void store_read_reclaimed(const struct store *store, uint64_t *pending_out, uint64_t *freed_out);
+void store_reset_reclaimed(struct store *store);
 /* Bytes of a large collection that may be brought into RAM for one command. */
 size_t store_whole_bytes_max(const struct store *store);
 

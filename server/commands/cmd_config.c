@@ -8,6 +8,7 @@
 #include "server/log.h"
 #include "server/services.h"
 #include "server/stats.h"
+#include "storage/store.h"
 
 #include "codec/mem.h"
 
@@ -62,6 +63,7 @@ static void cmd_config_resetstat(struct call *c)
 {
     stats_reset(c->services->stats);
     exec_reset_stats(c->exec);
+    store_reset_reclaimed(c->services->store);
     reply_ok(c->reply);
 }
 
