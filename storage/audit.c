@@ -9,6 +9,7 @@
 #include "codec/mem.h"
 #include "storage/audit_internal.h"
 #include "storage/env.h"
+#include "storage/journal_archive.h"
 #include "storage/journal_walk.h"
 #include "storage/loader.h"
 
@@ -25,6 +26,7 @@ static const struct {
     [AUDIT_JOURNAL] = {"journal", false, false},
     [AUDIT_JOURNAL_HISTORY] = {"journal_history", false, false},
     [AUDIT_JOURNAL_TAIL] = {"journal_tail", true, true},
+    [AUDIT_JOURNAL_ARCHIVE] = {"journal_archive", false, false},
     [AUDIT_STORE] = {"store", false, false},
     [AUDIT_META] = {"meta", false, false},
     [AUDIT_RECORD_KEY] = {"record_key", false, false},
@@ -244,6 +246,37 @@ static enum status repair_tail(struct audit *audit, const char *dir, struct err 
     return st;
 }
 
+static enum status check_archive(struct audit *audit, struct err *err)
+{
+    char dir[ENV_PATH_BYTES_MAX];
+    char path[ENV_PATH_BYTES_MAX];
+    const struct audit_options *options = audit->options;
+    struct journal_archive_list list;
+    (void)snprintf(dir, sizeof(dir), "%s/journal/" JOURNAL_ARCHIVE_DIR, options->dir);
+    enum status st = journal_archive_list_read(options->env, dir, false, &list, err);
+    for (size_t i = 0; st == ST_OK && i < list.count; i++) {
+        const struct journal_archive *head = &list.items[i].head;
+        struct err damage = {.code = ST_OK};
+        audit->report->archived_segments++;
+        audit->report->archived_bytes += list.items[i].bytes;
+        journal_archive_path(dir, head->start, head->end, path);
+        st = journal_archive_unpack(options->env, path, NULL, &damage);
+        if (st == ST_OK && list.items[i].unreadable)
+            st = err_set(&damage, ST_CORRUPT, "%s: its header tells other offsets", path);
+        if (st == ST_CORRUPT || st == ST_UNSUPPORTED) {
+            audit_note(audit, AUDIT_JOURNAL_ARCHIVE, false, "%s", damage.message);
+            st = ST_OK;
+        } else if (st != ST_OK && err != NULL) {
+            *err = damage;
+        }
+        if (st == ST_OK && options->progress != NULL &&
+            !options->progress(options->arg, "archive", i + 1, list.count))
+            st = err_set(err, ST_AGAIN, "stopped");
+    }
+    journal_archive_list_deinit(&list);
+    return st;
+}
+
 static enum status check_journal(struct audit *audit, struct err *err)
 {
     char dir[ENV_PATH_BYTES_MAX];
@@ -448,6 +481,8 @@ static enum status check_store(struct audit *audit, const char *dir, struct err 
     st = read_meta(audit, &usable, err);
     if (st == ST_OK && usable)
         st = check_journal(audit, err);
+    if (st == ST_OK)
+        st = check_archive(audit, err);
     if (st == ST_OK && usable)
         st = read_store(audit, err);
     if (st == ST_OK && repair && cold_batch_count(audit->repairs) != 0)

@@ -27,6 +27,7 @@ enum audit_kind {
     AUDIT_JOURNAL,         /* damaged behind the cut, or not joined to it: the server refuses */
     AUDIT_JOURNAL_HISTORY, /* damaged before the cut: only replicas would have read that */
     AUDIT_JOURNAL_TAIL,    /* an unfinished write at the end: normal after a crash */
+    AUDIT_JOURNAL_ARCHIVE, /* a file of the archive: no restoration gets past it */
     AUDIT_STORE,           /* RocksDB cannot read a file or block of its own */
     AUDIT_META,            /* a record of the meta family */
     AUDIT_RECORD_KEY,      /* no record key, or not where its key belongs */
@@ -82,6 +83,7 @@ struct audit_report {
     uint64_t cut_offset;    /* RocksDB is the dataset at this offset */
     uint64_t journal_first, journal_end;
     uint64_t journal_segments, journal_blocks, journal_bytes;
+    uint64_t archived_segments, archived_bytes;
     uint64_t replay_blocks;   /* behind the cut, to be replayed by the next start */
     uint64_t replay_commands; /* counted if deep */
     bool clean;               /* the journal was closed */

@@ -9,6 +9,7 @@
 #include "codec/mem.h"
 #include "storage/backup_internal.h"
 #include "storage/cold.h"
+#include "storage/journal_archive.h"
 #include "storage/journal_walk.h"
 #include "storage/meta.h"
 
@@ -77,6 +78,7 @@ struct writer {
     const struct backup_options *options;
     struct backup_copier copier;
     struct backup_manifest manifest;
+    const struct backup_list *list;     /* what is there already */
     const struct backup_manifest *last; /* of the same store; NULL: none */
     struct backup_report *report;
     struct buf names; /* of RocksDB's files: each with a zero behind it */
@@ -223,26 +225,103 @@ static enum status sum_up(struct writer *writer, struct err *err)
     return st;
 }
 
-/* From where on the journal is wanted: so that it goes on where the last backup ends, if the
- * journal still reaches back so far. */
+/* From where on the journal is wanted: so that it goes on where the last backup ends, or as far
+ * back as it reaches (what is older may be archived). */
+static uint64_t journal_from(const struct writer *writer)
+{
+    const struct backup_source *source = writer->options->source;
+    const struct backup_manifest *last = writer->last;
+    uint64_t first = 0;
+    if (last == NULL || strcmp(last->replication_id, source->replication_id) != 0 ||
+        last->end_offset >= source->cut_offset ||
+        journal_walk_first(writer->options->env, source->journal_dir, &first, NULL) != ST_OK)
+        return source->cut_offset;
+    uint64_t from = first > last->end_offset ? first : last->end_offset;
+    return from < source->cut_offset ? from : source->cut_offset;
+}
+
 static enum status add_journal(struct writer *writer, struct err *err)
 {
     const struct backup_source *source = writer->options->source;
-    uint64_t from = source->cut_offset;
-    const struct backup_manifest *last = writer->last;
-    enum status st = ST_NOT_FOUND;
+    uint64_t from = journal_from(writer);
     size_t before = writer->manifest.count;
     struct backup_report report = *writer->report;
-    if (last != NULL && strcmp(last->replication_id, source->replication_id) == 0 &&
-        last->end_offset < from)
-        st = journal_walk_segments(writer->options->env, source->journal_dir, last->end_offset,
-                                   source->end_offset, add_segment, writer, err);
-    if (st != ST_NOT_FOUND)
+    enum status st = journal_walk_segments(writer->options->env, source->journal_dir, from,
+                                           source->end_offset, add_segment, writer, err);
+    if (st != ST_NOT_FOUND || from == source->cut_offset)
         return st;
+    /* the server has archived or deleted a segment meanwhile: what is behind the cut it keeps */
     writer->manifest.count = before;
     *writer->report = report;
-    return journal_walk_segments(writer->options->env, source->journal_dir, from,
+    return journal_walk_segments(writer->options->env, source->journal_dir, source->cut_offset,
                                  source->end_offset, add_segment, writer, err);
+}
+
+/* Whether the backup has the stretch of the stream in a file that restoring would use. */
+static bool has_stretch(const struct writer *writer, const struct backup_manifest *manifest,
+                        const struct journal_archive *head)
+{
+    bool same_id = strcmp(manifest->replication_id, writer->options->source->replication_id) == 0;
+    for (size_t i = 0; i < manifest->count; i++) {
+        const struct backup_file *file = &manifest->files[i];
+        if (file->name[0] == '\0' && (file->archived || same_id) && file->start <= head->start &&
+            file->end >= head->end)
+            return true;
+    }
+    return false;
+}
+
+/* Whether an archived segment belongs to this dataset, is behind the cut of a backup of it, which
+ * it can be applied to, and is in none of them. */
+static bool is_wanted(const struct writer *writer, const struct journal_archive_file *file)
+{
+    const char *store = writer->options->source->store;
+    bool usable = writer->options->source->cut_offset < file->head.end;
+    if (file->unreadable || strcmp(file->head.history, store) != 0 ||
+        has_stretch(writer, &writer->manifest, &file->head))
+        return false;
+    for (size_t i = 0; i < writer->list->count; i++) {
+        const struct backup_manifest *manifest = &writer->list->items[i];
+        if (strcmp(manifest->store, store) != 0)
+            continue;
+        if (has_stretch(writer, manifest, &file->head))
+            return false;
+        usable = usable || manifest->cut_offset < file->head.end;
+    }
+    return usable;
+}
+
+/* After the journal, so that a segment that is archived meanwhile is seen in one of the forms. */
+static enum status add_archive(struct writer *writer, struct err *err)
+{
+    char dir[ENV_PATH_BYTES_MAX];
+    char path[ENV_PATH_BYTES_MAX];
+    struct journal_archive_list list;
+    (void)snprintf(dir, sizeof(dir), "%s/" JOURNAL_ARCHIVE_DIR,
+                   writer->options->source->journal_dir);
+    enum status st = journal_archive_list_read(writer->options->env, dir, false, &list, err);
+    for (size_t i = 0; st == ST_OK && i < list.count; i++) {
+        const struct journal_archive *head = &list.items[i].head;
+        if (!is_wanted(writer, &list.items[i]))
+            continue;
+        journal_archive_path(dir, head->start, head->end, path);
+        struct backup_file *file = backup_manifest_add(&writer->manifest);
+        file->archived = true;
+        file->bytes = list.items[i].bytes;
+        file->start = head->start;
+        file->end = head->end;
+        writer->copier.total += file->bytes;
+        st = store_file(writer, path, file, err);
+        if (st == ST_OK) {
+            writer->report->files++;
+            writer->report->bytes += file->bytes;
+        } else if (st == ST_NOT_FOUND) { /* retention has just ended for it */
+            writer->manifest.count--;
+            st = ST_OK;
+        }
+    }
+    journal_archive_list_deinit(&list);
+    return st;
 }
 
 static enum status add_files(struct writer *writer, struct err *err)
@@ -256,7 +335,9 @@ static enum status add_files(struct writer *writer, struct err *err)
     const char *end = name + writer->names.len;
     for (; st == ST_OK && name < end; name += strlen(name) + 1)
         st = add_rocksdb_file(writer, name, err);
-    return st == ST_OK ? add_journal(writer, err) : st;
+    if (st == ST_OK)
+        st = add_journal(writer, err);
+    return st == ST_OK ? add_archive(writer, err) : st;
 }
 
 /* ---- The backup directory ---- */
@@ -359,7 +440,7 @@ enum status backup_write(const struct backup_options *options, struct backup_rep
 {
     const struct backup_source *source = options->source;
     struct backup_list list = {0};
-    struct writer writer = {.options = options, .report = out};
+    struct writer writer = {.options = options, .report = out, .list = &list};
     int lock = -1;
     *out =
         (struct backup_report){.cut_offset = source->cut_offset, .end_offset = source->end_offset};

@@ -1,9 +1,10 @@
 /* Backups of a data directory: copies of what a checkpoint of RocksDB and the journal hold, in a
  * directory that many backups share (backup_manifest.h), and their restoration.
  *
- * A backup is a checkpoint at some cut and the journal from there on. So it can be restored as it
- * was at its end, or at any block of the journal since the cut, also one that only a later backup
- * of the same history holds.
+ * A backup is a checkpoint at some cut and the journal from there on, and what the journal's
+ * archive has of the time since earlier backups. So it can be restored as it was at its end, or at
+ * any block of the journal since the cut, also one that only a later backup of the same history
+ * holds, or the server itself.
  *
  * Kills: stored files get their names when they are whole and durable, and a manifest is written
  * last, so a killed backup is none, and what it has stored serves the next one. A restoration is
@@ -71,6 +72,9 @@ struct restore_options {
     uint64_t to_offset; /* not beyond this stream offset */
     bool has_time;      /* of the two, one at most */
     int64_t to_time_ms; /* not what was written behind this moment */
+    /* A server's journal directory, or a copy of its archive: for what no backup has yet. Without
+     * an offset or time, all of it is restored. NULL: none. */
+    const char *journal_dir;
     backup_progress_fn *progress;
     void *arg;
 };
@@ -82,8 +86,8 @@ struct restore_report {
 };
 /* Puts a dataset in `dir`, with a replication id of its own: it is another history from here on.
  * Returns ST_OK; ST_EXISTS (`dir` is not empty); ST_NOT_FOUND: no backup, or none that reaches the
- * offset; ST_CORRUPT names the damaged file; ST_AGAIN: stopped; ST_IO, ST_NO_SPACE. Nothing is at
- * `dir` unless ST_OK. Blocks. */
+ * offset, or the journal up to there is not all there; ST_CORRUPT names the damaged file; ST_AGAIN:
+ * stopped; ST_IO, ST_NO_SPACE. Nothing is at `dir` unless ST_OK. Blocks. */
 MUST_USE enum status restore_run(const struct restore_options *options, struct restore_report *out,
                                  struct err *err);
 

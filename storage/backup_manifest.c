@@ -51,7 +51,11 @@ enum status backup_manifest_write(struct env *env, const char *dest,
 {
     char path[ENV_PATH_BYTES_MAX];
     struct buf out = {0};
-    buf_append_text(&out, "basalt-backup 1\n");
+    unsigned version = 1;
+    for (size_t i = 0; i < manifest->count; i++)
+        if (manifest->files[i].archived)
+            version = 2; /* what version 1 does not know */
+    buf_append_format(&out, "basalt-backup %u\n", version);
     buf_append_format(&out, "created %" PRId64 "\nhistory %s\nstore %s\n", manifest->created_ms,
                       manifest->replication_id, manifest->store);
     buf_append_format(&out, "cut %" PRIu64 "\nend %" PRIu64 "\n", manifest->cut_offset,
@@ -62,8 +66,9 @@ enum status backup_manifest_write(struct env *env, const char *dest,
             buf_append_format(&out, "file %016" PRIx64 " %" PRIu64 " %s\n", file->checksum,
                               file->bytes, file->name);
         else
-            buf_append_format(&out, "journal %016" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-                              file->checksum, file->bytes, file->start, file->end);
+            buf_append_format(&out, "%s %016" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+                              file->archived ? "archive" : "journal", file->checksum, file->bytes,
+                              file->start, file->end);
     }
     buf_append_format(&out, "checksum %016" PRIx64 "\n", hash64(0, out.data, out.len));
     manifest_path(dest, manifest->name, path);
@@ -134,8 +139,10 @@ static bool take_line(struct backup_manifest *manifest, struct bytes line)
         return take_hex(f[1], &file->checksum) && number_parse_u64(f[2], &file->bytes) &&
                take_text(f[3], file->name, sizeof(file->name));
     }
-    if (count == 5 && bytes_equal(f[0], bytes_text("journal"))) {
+    bool archived = bytes_equal(f[0], bytes_text("archive"));
+    if (count == 5 && (archived || bytes_equal(f[0], bytes_text("journal")))) {
         struct backup_file *file = backup_manifest_add(manifest);
+        file->archived = archived;
         return take_hex(f[1], &file->checksum) && number_parse_u64(f[2], &file->bytes) &&
                number_parse_u64(f[3], &file->start) && number_parse_u64(f[4], &file->end) &&
                file->start <= file->end;
@@ -153,7 +160,8 @@ static enum status parse(struct bytes text, const char *path, struct backup_mani
     if (text.len < sizeof(head) + CHECKSUM_LINE_BYTES ||
         memcmp(text.data, head, sizeof(head) - 1) != 0)
         return err_set(err, ST_CORRUPT, "%s is no manifest of a backup", path);
-    if (memcmp(text.data + sizeof(head) - 1, "1\n", 2) != 0)
+    if (memcmp(text.data + sizeof(head) - 1, "1\n", 2) != 0 &&
+        memcmp(text.data + sizeof(head) - 1, "2\n", 2) != 0)
         return err_set(err, ST_UNSUPPORTED, "%s is of a newer version", path);
     size_t body = text.len - CHECKSUM_LINE_BYTES;
     if (memcmp(text.data + body, "checksum ", 9) != 0 ||

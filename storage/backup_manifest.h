@@ -3,7 +3,8 @@
  * A backup directory holds many backups that share files. A file is stored once under a name made
  * of its checksum and size, whatever it is called where it came from:
  *
- *     files/<checksum>-<bytes>      tables, RocksDB's own small files, journal segments
+ *     files/<checksum>-<bytes>      tables, RocksDB's own small files, journal segments, archived
+ *                                   or not
  *     backups/<name>.manifest       one per backup, written last: without it there is no backup
  *
  * Format: codec/FORMAT.md, "Backups". */
@@ -23,7 +24,8 @@ struct env;
 
 struct backup_file {
     char name[BACKUP_NAME_BYTES_MAX]; /* in RocksDB's directory; empty: a journal segment */
-    uint64_t bytes;
+    bool archived;                    /* the segment is packed, as in the journal's archive */
+    uint64_t bytes;                   /* as it is stored */
     uint64_t checksum;
     uint64_t start, end; /* of a segment: stream offsets */
 };

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "codec/mem.h"
 #include "storage/backup_internal.h"
 #include "storage/cold.h"
 #include "storage/journal_walk.h"
@@ -14,53 +13,14 @@ struct restore {
     const struct restore_options *options;
     struct backup_list list;
     const struct backup_manifest *base;
-    uint64_t target;                     /* the journal is wanted up to here */
-    const struct backup_file **segments; /* owned; a chain from the base's cut to the target */
-    size_t segment_count;
+    uint64_t target; /* the journal is wanted up to here; UINT64_MAX: all of it, or to be found */
+    struct backup_chain chain; /* from the base's cut to the target */
     struct backup_copier copier;
     struct restore_report *report;
     char dir[ENV_PATH_BYTES_MAX]; /* where it is made */
 };
 
 /* ---- Choosing ---- */
-
-/* The segment of the history that holds `offset` and reaches furthest. */
-static const struct backup_file *find_segment(const struct restore *restore, uint64_t offset)
-{
-    const struct backup_file *best = NULL;
-    for (size_t i = 0; i < restore->list.count; i++) {
-        const struct backup_manifest *manifest = &restore->list.items[i];
-        if (strcmp(manifest->replication_id, restore->base->replication_id) != 0)
-            continue;
-        for (size_t k = 0; k < manifest->count; k++) {
-            const struct backup_file *file = &manifest->files[k];
-            if (file->name[0] == '\0' && file->start <= offset && file->end > offset &&
-                (best == NULL || file->end > best->end))
-                best = file;
-        }
-    }
-    return best;
-}
-
-static enum status choose_segments(struct restore *restore, struct err *err)
-{
-    uint64_t offset = restore->base->cut_offset;
-    while (offset < restore->target) {
-        const struct backup_file *file = find_segment(restore, offset);
-        if (file == NULL && restore->options->has_time) /* all that there is will be searched */
-            break;
-        if (file == NULL)
-            return err_set(err, ST_NOT_FOUND,
-                           "the backups have the journal from backup %s on only up to offset "
-                           "%" PRIu64,
-                           restore->base->name, offset);
-        restore->segments = mem_realloc(restore->segments,
-                                        (restore->segment_count + 1) * sizeof(*restore->segments));
-        restore->segments[restore->segment_count++] = file;
-        offset = file->end;
-    }
-    return ST_OK;
-}
 
 /* Whether a backup may be the base for what is wanted. */
 static bool may_be_base(const struct restore *restore, const struct backup_manifest *manifest)
@@ -75,19 +35,6 @@ static bool may_be_base(const struct restore *restore, const struct backup_manif
            manifest->created_ms <= options->to_time_ms;
 }
 
-/* No backup that was made later knows what happened then. */
-static enum status check_time(const struct restore *restore, struct err *err)
-{
-    const struct backup_manifest *last = restore->base;
-    for (size_t i = 0; i < restore->list.count; i++)
-        if (strcmp(restore->list.items[i].replication_id, last->replication_id) == 0)
-            last = &restore->list.items[i];
-    if (restore->options->has_time && restore->options->to_time_ms > last->created_ms)
-        return err_set(err, ST_NOT_FOUND, "the last backup of this history is of %s, before that",
-                       last->name);
-    return ST_OK;
-}
-
 /* The latest backup that is not beyond what is wanted. */
 static enum status choose_base(struct restore *restore, struct err *err)
 {
@@ -99,15 +46,56 @@ static enum status choose_base(struct restore *restore, struct err *err)
     }
     if (restore->base != NULL) {
         restore->target = options->has_offset ? options->to_offset : restore->base->end_offset;
-        if (options->has_time)
+        if (options->has_time || (options->journal_dir != NULL && !options->has_offset))
             restore->target = UINT64_MAX;
-        return check_time(restore, err);
+        return ST_OK;
     }
     if (options->has_offset && restore->list.count != 0)
         return err_set(err, ST_NOT_FOUND, "no backup in %s reaches back to offset %" PRIu64,
                        options->dest, options->to_offset);
     return err_set(err, ST_NOT_FOUND, "%s has no backup%s%s", options->dest,
                    options->name == NULL ? "" : " ", options->name == NULL ? "" : options->name);
+}
+
+/* Of the base's history. */
+static const struct backup_manifest *last_backup(const struct restore *restore)
+{
+    const struct backup_manifest *last = restore->base;
+    for (size_t i = 0; i < restore->list.count; i++)
+        if (strcmp(restore->list.items[i].replication_id, last->replication_id) == 0)
+            last = &restore->list.items[i];
+    return last;
+}
+
+/* The journal between the chain's end and what is wanted is in none of the files. */
+static enum status report_gap(const struct restore *restore, struct err *err)
+{
+    return err_set(err, ST_NOT_FOUND, "%s the journal from backup %s on only up to offset %" PRIu64,
+                   restore->options->journal_dir == NULL ? "the backups have"
+                                                         : "backups and journal have",
+                   restore->base->name, restore->chain.end);
+}
+
+static enum status choose_journal(struct restore *restore, struct err *err)
+{
+    const struct restore_options *options = restore->options;
+    struct backup_chain *chain = &restore->chain;
+    enum status st = backup_chain_open(options->env, &restore->list, restore->base,
+                                       options->journal_dir, chain, err);
+    if (st != ST_OK)
+        return st;
+    if (options->has_time && options->to_time_ms > chain->known_ms && options->journal_dir == NULL)
+        return err_set(err, ST_NOT_FOUND, "the last backup of this history is of %s, before that",
+                       last_backup(restore)->name);
+    if (options->has_time && options->to_time_ms > chain->known_ms)
+        return err_set(err, ST_NOT_FOUND, "%s does not tell what was written up to that time",
+                       options->journal_dir);
+    backup_chain_choose(chain, restore->base->cut_offset, restore->target);
+    if (restore->target != UINT64_MAX && chain->end < restore->target)
+        return report_gap(restore, err);
+    if (restore->target == UINT64_MAX && !options->has_time && chain->end < chain->known_end)
+        return report_gap(restore, err);
+    return ST_OK;
 }
 
 /* ---- Making ---- */
@@ -129,11 +117,7 @@ static enum status make_dirs(struct restore *restore, struct err *err)
 static enum status fetch(struct restore *restore, const struct backup_file *file, struct err *err)
 {
     char path[ENV_PATH_BYTES_MAX + 2 * BACKUP_NAME_BYTES_MAX];
-    if (file->name[0] != '\0')
-        (void)snprintf(path, sizeof(path), "%s/rocksdb/%s", restore->dir, file->name);
-    else
-        (void)snprintf(path, sizeof(path), "%s/journal/%020" PRIu64 ".journal", restore->dir,
-                       file->start);
+    (void)snprintf(path, sizeof(path), "%s/rocksdb/%s", restore->dir, file->name);
     restore->report->files++;
     restore->report->bytes += file->bytes;
     return backup_fetch(&restore->copier, restore->options->dest, file, path, err);
@@ -141,17 +125,21 @@ static enum status fetch(struct restore *restore, const struct backup_file *file
 
 static enum status fetch_all(struct restore *restore, struct err *err)
 {
+    char journal[ENV_PATH_BYTES_MAX + 16];
     enum status st = ST_OK;
+    (void)snprintf(journal, sizeof(journal), "%s/journal", restore->dir);
+    restore->report->files = restore->chain.count;
+    restore->report->bytes = backup_chain_bytes(&restore->chain);
+    restore->copier.total = restore->report->bytes;
     for (size_t i = 0; i < restore->base->count; i++)
         if (restore->base->files[i].name[0] != '\0')
             restore->copier.total += restore->base->files[i].bytes;
-    for (size_t i = 0; i < restore->segment_count; i++)
-        restore->copier.total += restore->segments[i]->bytes;
     for (size_t i = 0; st == ST_OK && i < restore->base->count; i++)
         if (restore->base->files[i].name[0] != '\0')
             st = fetch(restore, &restore->base->files[i], err);
-    for (size_t i = 0; st == ST_OK && i < restore->segment_count; i++)
-        st = fetch(restore, restore->segments[i], err);
+    if (st == ST_OK)
+        st = backup_chain_fetch(&restore->chain, &restore->copier, restore->options->dest, journal,
+                                err);
     return st;
 }
 
@@ -191,6 +179,9 @@ static enum status find_target(struct restore *restore, const char *path, struct
     if (st == ST_OK && restore->base->created_ms > time_ms && first_ms > time_ms)
         return err_set(err, ST_NOT_FOUND, "no backup reaches back to that time; the oldest is %s",
                        restore->base->name);
+    if (st == ST_OK && restore->target == UINT64_MAX &&
+        restore->chain.end < restore->chain.known_end)
+        return report_gap(restore, err);
     if (st == ST_OK && restore->target < cut)
         restore->target = cut;
     return st;
@@ -202,11 +193,11 @@ static enum status cut_journal(struct restore *restore, struct err *err)
     uint64_t end = restore->base->cut_offset;
     enum status st = ST_OK;
     (void)snprintf(path, sizeof(path), "%s/journal", restore->dir);
-    if (restore->segment_count != 0 && restore->options->has_time)
+    if (restore->chain.count != 0 && restore->options->has_time)
         st = find_target(restore, path, err);
     if (st != ST_OK)
         return st;
-    if (restore->segment_count != 0)
+    if (restore->chain.count != 0)
         st = journal_walk_cut(restore->options->env, path, restore->target, &end, err);
     restore->report->end_offset = end;
     return st;
@@ -283,7 +274,7 @@ enum status restore_run(const struct restore_options *options, struct restore_re
     if (st == ST_OK)
         st = choose_base(&restore, err);
     if (st == ST_OK)
-        st = choose_segments(&restore, err);
+        st = choose_journal(&restore, err);
     bool begun = st == ST_OK;
     if (st == ST_OK)
         st = make_dirs(&restore, err);
@@ -302,7 +293,7 @@ enum status restore_run(const struct restore_options *options, struct restore_re
         out->cut_offset = restore.base->cut_offset;
     }
     backup_copier_deinit(&restore.copier);
+    backup_chain_close(&restore.chain);
     backup_list_deinit(&restore.list);
-    mem_free(restore.segments);
     return st;
 }

@@ -125,6 +125,48 @@ enum status journal_walk_segments(struct env *env, const char *dir, uint64_t fro
     return st;
 }
 
+enum status journal_walk_first(struct env *env, const char *dir, uint64_t *start_out,
+                               struct err *err)
+{
+    struct segment_list list = {0};
+    enum status st = journal_scan_list(env, dir, &list, err);
+    if (st == ST_OK && list.count == 0)
+        st = err_set(err, ST_NOT_FOUND, "%s: no journal segment", dir);
+    if (st == ST_OK)
+        *start_out = list.items[0].start;
+    segment_list_deinit(&list);
+    return st;
+}
+
+enum status journal_walk_files(struct env *env, const char *dir, journal_walk_segment_fn *fn,
+                               void *arg, struct err *err)
+{
+    struct segment_list list = {0};
+    enum status st = journal_scan_list(env, dir, &list, err);
+    for (size_t i = 0; st == ST_OK && i < list.count; i++) {
+        struct segment_file file;
+        uint64_t end = list.items[i].end;
+        st = segment_file_open(&file, env, dir, list.items[i].start, ENV_READ, err);
+        if (st != ST_OK)
+            break;
+        uint64_t bytes = file.size;
+        if (i + 1 == list.count) {
+            end = list.items[i].start;
+            st = skip_blocks(&file, UINT64_MAX, &end, err);
+            if (st == ST_END || st == ST_CORRUPT) /* what is being written, or a torn tail */
+                st = ST_OK;
+            bytes = file.pos;
+        }
+        segment_file_close(&file);
+        struct journal_walk_segment segment = {
+            .start = list.items[i].start, .end = end, .bytes = bytes};
+        if (st == ST_OK)
+            st = fn(arg, &segment, err);
+    }
+    segment_list_deinit(&list);
+    return st;
+}
+
 /* ---- Times ---- */
 
 static enum status find_time_in(struct env *env, const char *dir, const struct segment *segment,

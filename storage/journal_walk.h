@@ -41,6 +41,15 @@ MUST_USE enum status journal_walk_segments(struct env *env, const char *dir, uin
                                            uint64_t to, journal_walk_segment_fn *fn, void *arg,
                                            struct err *err);
 
+/* Where the oldest segment starts. ST_NOT_FOUND: there is none; ST_IO. */
+MUST_USE enum status journal_walk_first(struct env *env, const char *dir, uint64_t *start_out,
+                                        struct err *err);
+/* Calls `fn` for each segment, oldest first: its whole file, but of the last one what is good. What
+ * is in the others is not looked at. The journal may be open elsewhere. ST_CORRUPT: the last one
+ * has no good header; ST_IO; what `fn` returns. */
+MUST_USE enum status journal_walk_files(struct env *env, const char *dir,
+                                        journal_walk_segment_fn *fn, void *arg, struct err *err);
+
 /* Where the first block stands that was written behind a moment, as the files tell
  * (journal_options.time_interval_ms); UINT64_MAX: none was. `*first_ms_out` is the last time
  * that is told before `from` in its segment, else the first one behind; INT64_MAX: none is. A torn

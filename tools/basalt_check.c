@@ -160,11 +160,13 @@ static void print_json(const struct audit_report *report, const struct sums *sum
         ",\"expires_stale\":%" PRIu64 ",\"reaper_notes\":%" PRIu64 ",\"cut_offset\":%" PRIu64
         ",\"journal_first\":%" PRIu64 ",\"journal_end\":%" PRIu64 ",\"journal_segments\":%" PRIu64
         ",\"journal_blocks\":%" PRIu64 ",\"replay_blocks\":%" PRIu64 ",\"replay_commands\":%" PRIu64
+        ",\"archived_segments\":%" PRIu64 ",\"archived_bytes\":%" PRIu64
         ",\"closed_cleanly\":%s}\n",
         report->elements, report->expiring, report->expires_entries, report->expires_stale,
         report->reaper_notes, report->cut_offset, report->journal_first, report->journal_end,
         report->journal_segments, report->journal_blocks, report->replay_blocks,
-        report->replay_commands, report->clean ? "true" : "false");
+        report->replay_commands, report->archived_segments, report->archived_bytes,
+        report->clean ? "true" : "false");
     tool_print(&out);
     buf_deinit(&out);
 }
@@ -200,6 +202,10 @@ static void print_report(const struct check_command *command, const struct audit
     else
         (void)printf("The next start replays %s blocks.\n",
                      progress_format_count(report->replay_blocks, a));
+    if (report->archived_segments != 0)
+        (void)printf("The archive has %s segments, %s.\n",
+                     progress_format_count(report->archived_segments, a),
+                     progress_format_bytes(report->archived_bytes, b));
     if (report->reaper_notes != 0)
         (void)printf("%s emptied databases and deleted objects wait to be dropped.\n",
                      progress_format_count(report->reaper_notes, a));

@@ -27,6 +27,11 @@ static void print_help(FILE *out)
         "                  (default: where the backup ends)\n"
         "  --to-time T     not what was written behind this moment: seconds since 1970, or UTC as\n"
         "                  2026-11-21T17:57:23Z (the whole second is in)\n"
+        "  --journal DIR   read the journal also from DIR: a server's directory journal/, or a "
+        "copy\n"
+        "                  of its journal/archive/; for what no backup has yet. Without "
+        "--to-offset\n"
+        "                  and --to-time all of it is applied\n"
         "  --json          the result as JSON on standard output\n"
         "  --help          this text\n\n"
         "The restored dataset has a replication id of its own: replicas of the old one make a\n"
@@ -63,10 +68,13 @@ static bool parse_time(const char *text, int64_t *ms_out)
 
 static bool parse_command(int argc, char **argv, struct restore_command *out)
 {
-    static const struct option long_options[] = {
-        {"backup", required_argument, NULL, 'b'},  {"to-offset", required_argument, NULL, 'o'},
-        {"to-time", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {{"backup", required_argument, NULL, 'b'},
+                                                 {"to-offset", required_argument, NULL, 'o'},
+                                                 {"to-time", required_argument, NULL, 't'},
+                                                 {"journal", required_argument, NULL, 'd'},
+                                                 {"json", no_argument, NULL, 'j'},
+                                                 {"help", no_argument, NULL, 'h'},
+                                                 {NULL, 0, NULL, 0}};
     *out = (struct restore_command){.json = false};
     opterr = 0;
     optind = 0;
@@ -85,6 +93,9 @@ static bool parse_command(int argc, char **argv, struct restore_command *out)
             if (!parse_time(optarg, &out->options.to_time_ms))
                 return tool_complain("restore", "--to-time wants 2026-11-21T17:57:23Z, not",
                                      optarg);
+            break;
+        case 'd':
+            out->options.journal_dir = optarg;
             break;
         case 'j':
             out->json = true;
