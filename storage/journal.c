@@ -316,8 +316,7 @@ void journal_set_retain(struct journal *journal, uint64_t retain_bytes)
 
 void journal_set_archiving(struct journal *journal, struct journal_archiving archiving)
 {
-    atomic_store(&journal->archive_bytes, archiving.bytes);
-    atomic_store(&journal->archive_ms, archiving.ms);
+    journal_archiver_set_limits(journal->archiver, archiving);
     journal_poke(journal);
 }
 
@@ -492,8 +491,6 @@ static struct journal *create(const struct journal_options *options)
     journal->gather_pauses = 1;
     atomic_init(&journal->fsync, (int)options->fsync);
     atomic_init(&journal->retain_bytes, options->retain_bytes);
-    atomic_init(&journal->archive_bytes, options->archiving.bytes);
-    atomic_init(&journal->archive_ms, options->archiving.ms);
     init_locks(journal);
     return journal;
 }
@@ -534,13 +531,14 @@ static void init_position(struct journal *journal, uint64_t end)
 }
 
 /* Signals are for the main thread. */
-static int start_threads(struct journal *journal, const char *history)
+static int start_threads(struct journal *journal, const struct journal_options *options)
 {
     sigset_t all;
     sigset_t before;
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = journal_archiver_start(journal, history);
+    const char *history = options->history == NULL ? "" : options->history;
+    int error = journal_archiver_start(journal, history, options->archiving);
     if (error == 0) {
         error = pthread_create(&journal->syncer, NULL, journal_syncer_thread, journal);
         if (error == 0) {
@@ -575,7 +573,7 @@ enum status journal_open(const struct journal_options *options, struct journal *
         return st;
     }
     init_position(journal, journal->recovery.end_offset);
-    int error = start_threads(journal, options->history == NULL ? "" : options->history);
+    int error = start_threads(journal, options);
     if (error != 0) {
         destroy(journal);
         return err_set_os(err, ST_LIMIT, error, "cannot start the journal's threads");

@@ -48,18 +48,37 @@ struct journal_archiver {
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* monotonic clock */
-    bool poked;             /* guarded by `lock` */
-    atomic_bool stopping;   /* set with `lock` held */
+    /* Guarded by `lock`. */
+    struct journal_archiving limits;
+    bool poked;
+    atomic_bool stopping; /* set with `lock` held */
 };
 
-static bool is_on(const struct journal *journal)
+/* Both together: one new and one old limit could mean that nothing is to be kept. */
+static struct journal_archiving read_limits(struct journal_archiver *archiver)
 {
-    return atomic_load(&journal->archive_bytes) != 0 || atomic_load(&journal->archive_ms) != 0;
+    (void)pthread_mutex_lock(&archiver->lock);
+    struct journal_archiving limits = archiver->limits;
+    (void)pthread_mutex_unlock(&archiver->lock);
+    return limits;
 }
 
-uint64_t journal_archiver_done(const struct journal_archiver *archiver)
+static bool is_on(struct journal_archiver *archiver)
 {
-    return is_on(archiver->journal) ? atomic_load(&archiver->done_upto) : UINT64_MAX;
+    struct journal_archiving limits = read_limits(archiver);
+    return limits.bytes != 0 || limits.ms != 0;
+}
+
+void journal_archiver_set_limits(struct journal_archiver *archiver, struct journal_archiving limits)
+{
+    (void)pthread_mutex_lock(&archiver->lock);
+    archiver->limits = limits;
+    (void)pthread_mutex_unlock(&archiver->lock);
+}
+
+uint64_t journal_archiver_done(struct journal_archiver *archiver)
+{
+    return is_on(archiver) ? atomic_load(&archiver->done_upto) : UINT64_MAX;
 }
 
 void journal_archiver_poke(struct journal_archiver *archiver)
@@ -82,16 +101,15 @@ void journal_archiver_read_stats(const struct journal_archiver *archiver, struct
 /* ---- What is kept ---- */
 
 /* Whether the limits keep a segment no more. */
-static bool is_expired(const struct journal_archiver *archiver, const struct journal_archive *head)
+static bool is_expired(struct journal_archiver *archiver, const struct journal_archive *head)
 {
     const struct journal *journal = archiver->journal;
-    uint64_t bytes = atomic_load(&journal->archive_bytes);
+    struct journal_archiving limits = read_limits(archiver);
     uint64_t backlog = atomic_load(&journal->retain_bytes);
     uint64_t behind = journal_written(journal) - head->end;
     int64_t age_ms = env_now_realtime_ms(journal->env) - head->last_ms;
-    bool beyond_bytes = behind >= bytes && behind - bytes >= backlog;
-    return head->end <= atomic_load(&journal->released) && beyond_bytes &&
-           age_ms >= atomic_load(&journal->archive_ms);
+    bool beyond_bytes = behind >= limits.bytes && behind - limits.bytes >= backlog;
+    return head->end <= atomic_load(&journal->released) && beyond_bytes && age_ms >= limits.ms;
 }
 
 static void publish_list(struct journal_archiver *archiver)
@@ -229,7 +247,7 @@ static enum status archive_all(struct journal_archiver *archiver, struct err *er
 {
     struct journal *journal = archiver->journal;
     struct segment segment;
-    while (is_on(journal) && !atomic_load(&archiver->stopping) && !atomic_load(&journal->failed) &&
+    while (is_on(archiver) && !atomic_load(&archiver->stopping) && !atomic_load(&journal->failed) &&
            find_next(archiver, &segment)) {
         enum status st = archive_segment(archiver, &segment, err);
         if (st != ST_OK)
@@ -278,7 +296,7 @@ static void run(struct journal_archiver *archiver)
 }
 
 /* How long to wait if nobody pokes; -1: for ever. */
-static int64_t pause_ms(const struct journal_archiver *archiver)
+static int64_t pause_ms(struct journal_archiver *archiver)
 {
     const struct journal *journal = archiver->journal;
     int64_t left = LOOK_MS_MAX;
@@ -289,7 +307,7 @@ static int64_t pause_ms(const struct journal_archiver *archiver)
     if (archiver->list.count == 0)
         return -1;
     int64_t age_ms = env_now_realtime_ms(journal->env) - archiver->list.items[0].head.last_ms;
-    left = atomic_load(&journal->archive_ms) - age_ms;
+    left = read_limits(archiver).ms - age_ms;
     if (left <= 0 || left > LOOK_MS_MAX) /* what is kept for its bytes goes when more is written */
         return LOOK_MS_MAX;
     return left < LOOK_MS_MIN ? LOOK_MS_MIN : left;
@@ -333,7 +351,8 @@ static void destroy(struct journal_archiver *archiver)
     mem_free(archiver);
 }
 
-int journal_archiver_start(struct journal *journal, const char *history)
+int journal_archiver_start(struct journal *journal, const char *history,
+                           struct journal_archiving limits)
 {
     struct journal_archiver *archiver = mem_calloc(1, sizeof(*archiver));
     pthread_condattr_t monotonic;
@@ -342,6 +361,7 @@ int journal_archiver_start(struct journal *journal, const char *history)
         archiver->history[i] = history[i] > ' ' && history[i] <= '~' ? history[i] : '?';
     archiver->journal = journal;
     archiver->retry_ms = journal->retry_ms;
+    archiver->limits = limits;
     int len =
         snprintf(archiver->dir, sizeof(archiver->dir), "%s/" JOURNAL_ARCHIVE_DIR, journal->dir);
     CHECK(len > 0 && (size_t)len < sizeof(archiver->dir));

@@ -254,8 +254,6 @@ struct journal {
     _Atomic uint64_t sync_target; /* make durable up to here */
     _Atomic uint64_t released;
     _Atomic uint64_t retain_bytes;
-    _Atomic uint64_t archive_bytes; /* struct journal_archiving */
-    _Atomic int64_t archive_ms;
     _Atomic int fsync; /* enum journal_fsync */
     atomic_bool watch_written;
     atomic_bool poked; /* something was set: look at everything again */
@@ -363,14 +361,18 @@ uint64_t journal_kept_offset(const struct journal *journal);
 /* ---- The archive (journal_archiver.c) ---- */
 
 /* Starts its thread; returns 0 or an errno value. `history` is borrowed for the call. */
-int journal_archiver_start(struct journal *journal, const char *history);
+int journal_archiver_start(struct journal *journal, const char *history,
+                           struct journal_archiving limits);
+/* Both limits at once. Any thread. */
+void journal_archiver_set_limits(struct journal_archiver *archiver,
+                                 struct journal_archiving limits);
 /* Ends it; what is not archived yet waits for the next start. */
 void journal_archiver_end(struct journal_archiver *archiver);
 /* Something has changed that it should look at. Any thread. */
 void journal_archiver_poke(struct journal_archiver *archiver);
 /* Segments that end here or before need not be kept for it: they are archived, or too old for that.
  * UINT64_MAX while nothing is to be archived. Any thread. */
-uint64_t journal_archiver_done(const struct journal_archiver *archiver);
+uint64_t journal_archiver_done(struct journal_archiver *archiver);
 void journal_archiver_read_stats(const struct journal_archiver *archiver,
                                  struct journal_stats *out);
 struct chunk *journal_chunk_create(struct journal *journal, size_t capacity);
