@@ -9,6 +9,7 @@
  * by the thousand: the dataset must pass the audit, and its export must say the same of each key.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 #include "codec/checksum.h"
@@ -560,12 +561,65 @@ static void each_flip_is_refused_or_but_for_the_checksum_a_sound_dataset(void **
     mem_free(variants.seen);
 }
 
+/* ---- Whole files, imported --------------------------------------------------------------------
+ */
+
+static uint64_t number_from_environment(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text == NULL ? otherwise : strtoull(text, NULL, 10);
+}
+
+static uint64_t next_random(uint64_t *random)
+{
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    return *random;
+}
+
+/* What stands between the keys counts, too: databases, libraries. */
+static void import_flipped(const char *dir, const struct file *file, size_t at, uint8_t flip)
+{
+    struct import_options options = import_into(dir);
+    struct import_report report;
+    struct err err = {0};
+    struct buf flipped = {0};
+    size_t end = file->bytes.len - RDB_CHECKSUM_BYTES;
+    buf_append_bytes(&flipped, buf_bytes(&file->bytes));
+    flipped.data[at] ^= flip;
+    store_le64(flipped.data + end, crc64(0, flipped.data, end));
+    enum status st = dataset_import(&options, buf_bytes(&flipped), &report, &err);
+    if (st == ST_OK)
+        assert_sound(dir);
+    else
+        assert_refused(file, at, st, &err);
+    buf_deinit(&flipped);
+}
+
+static void some_flipped_files_are_imported_whole(void **state)
+{
+    const struct fixture *fixture = *state;
+    uint64_t runs = number_from_environment("BASALT_TEST_RUNS", 10);
+    uint64_t seed = number_from_environment("BASALT_TEST_SEED", (uint64_t)harness_now_ms() | 1);
+    char *dir = harness_make_dir();
+    print_message("BASALT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    for (uint64_t random = seed; runs != 0; runs--) {
+        const struct file *file = &fixture->files[next_random(&random) % fixture->count];
+        size_t at = next_random(&random) % (file->bytes.len - RDB_CHECKSUM_BYTES);
+        import_flipped(dir, file, at, (uint8_t)(1u << next_random(&random) % 8));
+    }
+    harness_remove_dir(dir);
+    mem_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_files_themselves_are_good),
         TEST(each_truncation_is_refused),
         TEST(each_flip_is_refused_or_but_for_the_checksum_a_sound_dataset),
+        TEST(some_flipped_files_are_imported_whole),
     };
     return cmocka_run_group_tests_name("rdb_damage", tests, make_files, free_files);
 }
