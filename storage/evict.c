@@ -20,6 +20,7 @@
 #define PROBATION_POPS_MAX   64   /* in one round */
 #define LARGE_DROP_BYTES     ((size_t)1 << 20)
 #define HELD_SHARE           2
+#define WHOLE_CHANCE         64
 
 struct probation_entry {
     uint64_t position;
@@ -170,6 +171,15 @@ static bool drop_pieces(struct evict *evict, struct db *db, struct object *o)
     return freed != 0;
 }
 
+/* What is large in RAM, too, goes by pieces: to read it again from the start, a sorted set's order
+ * above all, takes long. It goes as a whole when there has been nothing left to drop for a while;
+ * once is not enough, since pieces that are in use are spared at first. */
+static bool may_go_whole(const struct evict *evict, const struct object *o, bool dropped)
+{
+    return object_value_bytes(o) < LARGE_DROP_BYTES ||
+           (!dropped && ks_random(evict->options.ks) % WHOLE_CHANCE == 0);
+}
+
 /* Higher goes first. */
 static uint64_t badness(const struct evict *evict, const struct object *o)
 {
@@ -223,8 +233,12 @@ static bool evict_sampled(struct evict *evict)
     bool dropped = false;
     for (size_t i = 0; i < count; i++) {
         struct object *o = samples[i];
-        if (o->large && object_is_live(o))
-            dropped = drop_pieces(evict, db, o) || dropped;
+        if (o->large && object_is_live(o)) {
+            bool freed = drop_pieces(evict, db, o);
+            dropped = dropped || freed;
+            if (!may_go_whole(evict, o, freed))
+                continue;
+        }
         if (!ks_can_demote(ks, db, o))
             continue;
         uint64_t score = badness(evict, o);

@@ -15,8 +15,8 @@
 
 #include <math.h>
 
-#define FLAG_NEGATIVE_ZERO 1   /* in a record by order */
-#define DROP_LEAVES_MAX    256 /* looked at by one call */
+#define FLAG_NEGATIVE_ZERO 1    /* in a record by order */
+#define DROP_LEAVES_MAX    1024 /* looked at by one call */
 
 /* ---- Keys. */
 
