@@ -75,9 +75,6 @@ int script_lua_throw(lua_State *state, const char *text);
 /* Pushes {err = <text>}; `text` has a code as its first word. */
 void script_lua_push_error(lua_State *state, struct bytes text);
 
-/* script_lua_pattern.c. What replaces functions of the library `string`. */
-extern const luaL_Reg script_lua_pattern_functions[];
-
 /* script_lua_redis.c. Pushes the table `redis`, for scripts or for the loading of a library. */
 void script_lua_push_redis(lua_State *state, bool loading);
 

@@ -9,9 +9,10 @@
  * room for as many as the pattern has bytes. Undoing captures is a choice, too, which always fails
  * on. Nothing here needs to be freed: errors of Lua may be thrown anywhere. Source: section 5.4.1
  * of the manual of Lua 5.1, and the error texts of its lstrlib.c. */
-#include "server/script_lua_internal.h"
+#include "server/script_lua_pattern.h"
 
 #include "server/script_lib_buf.h"
+#include "server/script_lua_internal.h"
 
 #include <ctype.h>
 #include <stddef.h>

@@ -21,6 +21,7 @@
 
 #include "server/script_lib.h"
 #include "server/script_lib_buf.h"
+#include "server/script_lua_pattern.h"
 
 #include "codec/check.h"
 

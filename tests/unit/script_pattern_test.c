@@ -1,7 +1,11 @@
 /* Goal: patterns match as in Lua 5.1. Method: random patterns and texts of few different bytes,
  * given to the standard functions and to ours; results, captures and error texts are the same. */
-#include "server/script_lua_internal.h"
+#include "server/script_lua.h"
+#include "server/script_lua_pattern.h"
 #include "tests/support/harness.h"
+
+#include <lua.h>
+#include <lualib.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,8 +95,9 @@ static const char compare[] =
 static void patterns_match_as_in_lua(void **state)
 {
     (void)state;
-    struct script_lua lua = {0};
-    lua_State *lua_state = open_state(&lua);
+    const struct script_lua_options options = {.memory_bytes_max = 1 << 20};
+    struct script_lua *lua = script_lua_create(&options);
+    lua_State *lua_state = open_state(lua);
     const char *runs = getenv("BASALT_TEST_RUNS");
     const char *fixed = getenv("BASALT_TEST_SEED");
     double rounds = runs == NULL ? ROUNDS : atof(runs);
@@ -104,6 +109,7 @@ static void patterns_match_as_in_lua(void **state)
         fail_msg("seed %g: %s", seed, lua_tostring(lua_state, -1));
     assert_true(lua_tonumber(lua_state, -1) > rounds); /* many are no patterns */
     lua_close(lua_state);
+    script_lua_destroy(lua);
 }
 
 static void results_are_the_same_for(lua_State *state, const char *expression)
@@ -153,11 +159,13 @@ static void what_is_rare_is_as_in_lua(void **state)
         "string.rep('x', -2147483648)",
         "string.rep('x')",
     };
-    struct script_lua lua = {0};
-    lua_State *lua_state = open_state(&lua);
+    const struct script_lua_options options = {.memory_bytes_max = 1 << 20};
+    struct script_lua *lua = script_lua_create(&options);
+    lua_State *lua_state = open_state(lua);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         results_are_the_same_for(lua_state, cases[i]);
     lua_close(lua_state);
+    script_lua_destroy(lua);
 }
 
 int main(void)
