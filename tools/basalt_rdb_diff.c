@@ -98,6 +98,7 @@ static bool parse_command(int argc, char **argv, struct diff_command *out)
 struct value_hash {
     enum rdb_value_kind kind;
     uint64_t value;
+    uint64_t group, consumer; /* those that what follows belongs to */
 };
 
 static uint64_t hash_id(uint64_t seed, struct rdb_stream_id id)
@@ -152,14 +153,17 @@ static enum status hash_element(void *arg, const struct rdb_element *element, st
         hash->value = hash_id(hash->value + element->stream.length, element->stream.last_id);
         break;
     case RDB_ELEMENT_GROUP:
-        hash->value = hash_id(hash_text(hash->value, element->group.name), element->group.last_id);
+        hash->group = hash_id(hash_text(2, element->group.name), element->group.last_id);
+        hash->value += hash->group;
         break;
     case RDB_ELEMENT_CONSUMER:
-        hash->value = hash_text(hash->value, element->consumer.name);
+        hash->consumer = hash_text(hash->group, element->consumer.name);
+        hash->value += hash->consumer;
         break;
     case RDB_ELEMENT_PENDING:
-        hash->value = hash_id(hash->value + element->pending.deliveries, element->pending.id);
-        hash->value += (uint64_t)element->pending.delivered_at_ms;
+        bits = hash_id(hash->consumer + element->pending.deliveries, element->pending.id);
+        hash->value += hash64(bits, &element->pending.delivered_at_ms,
+                              sizeof(element->pending.delivered_at_ms));
         break;
     }
     return ST_OK;

@@ -139,6 +139,7 @@ static void what_a_server_has_redis_loads_and_sends_on(void **state)
         resp_client_close(client);
         server_fixture_destroy(reference);
     }
+    assert_same_files("dump.rdb", "a.rdb");
     assert_same_files("a.rdb", "b.rdb");
     mem_free(digest);
 }
