@@ -38,7 +38,7 @@ third_party=(
     '^xxhash'               '^codec/'
     '^jemalloc/'            '^codec/mem\.c$'
     '^uv\.h$'               '^server/|^tests/'
-    '^(lua|lualib|lauxlib)' '^(server/script[a-z_]*\.(c|h)|tests/fuzz/fuzz_script_lib\.c|tests/unit/script_pattern_test\.c)$'
+    '^(lua|lualib|lauxlib)' '^(server/script[a-z_]*\.(c|h)|tests/fuzz/fuzz_script_lib\.c|tests/unit/script_lua_pattern_test\.c)$'
     '^openssl/'             '^server/tls[a-z_]*\.c$|^tools/tool_tls\.c$|^tests/support/tls_[a-z]*\.c$'
     '^pthread\.h$'          '^(storage|server|tests|tools)/'
     '^cmocka'               '^tests/support/harness\.h$'

@@ -174,5 +174,5 @@ int main(void)
         TEST(patterns_match_as_in_lua),
         TEST(what_is_rare_is_as_in_lua),
     };
-    return RUN_TESTS("script_pattern", tests);
+    return RUN_TESTS("script_lua_pattern", tests);
 }
