@@ -92,7 +92,8 @@ MUST_USE enum status cold_lock(const char *dir, int *lock_out, struct err *err);
 void cold_unlock(int lock); /* -1 is allowed */
 
 /* Copies a store that is not open and whose lock the caller holds: tables by hard links where the
- * file system can. `to` must not exist; its parent must, and its name is not synced. Blocks. */
+ * file system can. The copy has another id: what is written to one is not in the other. `to` must
+ * not exist; its parent must, and its name is not synced. Blocks. */
 MUST_USE enum status cold_copy(const char *from, const char *to, struct err *err);
 
 /* ---- Reads: any thread --------------------------------------------------------------------------

@@ -74,6 +74,8 @@ static enum status take_entry(const char *from, const char *to, const char *name
     struct stat found;
     if (strncmp(name, "LOG", 3) == 0 || strcmp(name, "LOCK") == 0) /* messages, and the lock */
         return ST_OK;
+    if (strcmp(name, "IDENTITY") == 0) /* it gives itself another: it will not be the same store */
+        return ST_OK;
     if (snprintf(from_path, sizeof(from_path), "%s/%s", from, name) >= PATH_BYTES_MAX ||
         snprintf(to_path, sizeof(to_path), "%s/%s", to, name) >= PATH_BYTES_MAX)
         return err_set(err, ST_INVALID, "the directory's name is too long");

@@ -294,6 +294,36 @@ static void damage_in_the_archive_is_found(void **state)
     assert_int_not_equal(stat(f->restored, &info), 0);
 }
 
+/* What is imported is in no journal. */
+static void the_journal_before_an_import_is_not_joined_to_that_behind(void **state)
+{
+    struct fixture *f = *state;
+    char file[300], time[32];
+    (void)snprintf(file, sizeof(file), "%s/dump.rdb", f->data);
+    fill(f, 0, 50);
+    assert_reply(f->client, "SAVE", "+OK");
+    assert_int_equal(back_up(f), 0);
+    live(f);
+    server_fixture_stop(f->server);
+    assert_int_equal(TOOL_RUN(f->root, "rdb", "import", file, "--dir", f->data, "--replace"), 0);
+    resp_client_close(f->client);
+    server_fixture_restart(f->server);
+    f->client = server_fixture_connect(f->server);
+    fill(f, 3000, 3200);
+    (void)resp_client_ask(f->client, "WAITAOF 1 0 5000");
+    pass_second(time);
+    assert_reply(f->client, "DEBUG CUT", "+OK");
+    wait_until_archived(f);
+    assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored, "--journal", f->journal,
+                              "--to-time", time),
+                     1);
+    tool_assert_printed(f->root, "stderr", "does not tell what was written up to that time");
+    assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored, "--journal", f->journal,
+                              "--to-time", f->times[1]),
+                     0);
+    assert_restored(f, f->digests[1]);
+}
+
 static void a_killed_server_goes_on_archiving_without_a_gap(void **state)
 {
     struct fixture *f = *state;
@@ -333,6 +363,7 @@ int main(void)
         TEST_WITH(backups_take_the_archive_along, setup, teardown),
         TEST_WITH(a_gap_in_the_journal_is_refused, setup, teardown),
         TEST_WITH(damage_in_the_archive_is_found, setup, teardown),
+        TEST_WITH(the_journal_before_an_import_is_not_joined_to_that_behind, setup, teardown),
         TEST_WITH(a_killed_server_goes_on_archiving_without_a_gap, setup, teardown),
     };
     return RUN_TESTS("archive", tests);
