@@ -7,7 +7,7 @@
  * end. Without it (as if it had been made to fit), each may reach its end or be refused, within
  * little memory; all the different keys and values of those that do are then imported for good,
  * by the thousand: the dataset must pass the audit, and its export must say the same of each key.
- */
+ * Some are imported whole: BASALT_TEST_RUNS says how many, BASALT_TEST_SEED repeats a run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
