@@ -270,20 +270,33 @@ void stream_append_node(struct stream *s, struct stream_id id, struct bytes list
 /* ---- Deleting ---------------------------------------------------------------------------------
  */
 
+/* The first node that has entries which are not deleted; false: none has. */
+static bool find_first_node(const struct stream *s, uint32_t *page, uint32_t *ref)
+{
+    for (*page = 0; *page < s->page_count; ++*page) {
+        const struct stream_page_part *part = stream_page(s, *page)->part;
+        for (*ref = 0; *ref < part->count; ++*ref)
+            if (part->refs[*ref].count != 0)
+                return true;
+    }
+    return false;
+}
+
 void stream_update_first(struct stream *s)
 {
     struct stream_walk walk;
     struct stream_entry entry;
+    uint32_t page;
+    uint32_t ref;
     s->first_id = (struct stream_id){0, 0};
-    if (s->length == 0)
+    if (s->length == 0 || !find_first_node(s, &page, &ref))
         return;
-    /* The first node has an entry; while it is not in RAM its own id is as good as known. */
-    const struct stream_page *page = stream_page(s, 0);
-    if (page->nodes[0] == NULL) {
-        s->first_id = page->part->refs[0].first;
+    struct stream_id first = stream_page(s, page)->part->refs[ref].first;
+    /* While the node is not in RAM its own id is as good as known. */
+    s->first_id = first;
+    if (stream_page(s, page)->nodes[ref] == NULL)
         return;
-    }
-    stream_walk_init(&walk, s, (struct stream_id){0, 0}, STREAM_ID_MAX, false);
+    stream_walk_init(&walk, s, first, STREAM_ID_MAX, false);
     if (stream_walk_next(&walk, &entry))
         s->first_id = entry.id;
 }
