@@ -101,9 +101,9 @@ static enum status find_key(struct reload *r, struct bytes key, struct keyref *r
 }
 
 /* A collection that is in elements on disk, and more than may be in RAM at once. */
-static bool stays(struct reload *r, const struct keyref *ref, struct object *o)
+static bool is_too_large(struct reload *r, const struct keyref *ref, struct object *o)
 {
-    if (!in_place(r) || o == NULL || !o->large || o->type == OBJECT_STRING)
+    if (o == NULL || !o->large || o->type == OBJECT_STRING)
         return false;
     struct store *store = r->c->services->store;
     struct ensure e = {.loader = store_loader(store),
@@ -161,23 +161,13 @@ static enum status make_room(struct reload *r, struct err *err)
     return st;
 }
 
-/* A key with its value, which is in `load`. */
-static enum status take_key(struct reload *r, const struct rdb_key *key, int64_t expire_at_ms,
-                            struct rdb_load *load, struct err *err)
+static enum status put_key(struct reload *r, struct keyref *ref, struct rdb_load *load,
+                           int64_t expire_at_ms, struct err *err)
 {
-    struct keyref ref;
-    enum status st = find_key(r, key->name, &ref, err);
-    if (st != ST_OK)
-        return st;
-    struct object *o = ks_find(r->c->ks, &ref);
-    if (r->checking && o != NULL && !r->flush && !r->merge)
-        return err_set(err, ST_EXISTS, "a key of database %" PRIu32 " is there already", r->db);
-    if (r->checking || stays(r, &ref, o))
-        return ST_OK;
-    store_value(r, &ref, load, expire_at_ms);
-    call_key_modified(r->c, &ref);
+    store_value(r, ref, load, expire_at_ms);
+    call_key_modified(r->c, ref);
     if (!in_place(r))
-        tell_key(r, &ref, expire_at_ms);
+        tell_key(r, ref, expire_at_ms);
     else if (++r->keys % ROOM_EACH_KEYS == 0)
         return make_room(r, err);
     return ST_OK;
@@ -203,22 +193,28 @@ static enum status read_file(void *arg, uint8_t *out, size_t capacity, size_t *r
     return st;
 }
 
-/* Keys whose time is over are passed over, as are collections without elements. */
+/* Keys whose time is over are passed over, as are collections without elements. What was saved just
+ * now is not decoded to be checked: the checksum is enough. */
 static enum status read_key(struct reload *r, struct rdb_reader *reader, const struct rdb_key *key,
                             struct err *err)
 {
     struct call *c = r->c;
-    int64_t expire_at_ms = key->has_expire ? key->expire_at_ms : OBJECT_NO_EXPIRE;
+    struct keyref ref;
+    enum status st = find_key(r, key->name, &ref, err);
+    if (st != ST_OK)
+        return st;
+    struct object *o = ks_find(c->ks, &ref);
+    if (r->checking && o != NULL && !r->flush && !r->merge)
+        return err_set(err, ST_EXISTS, "a key of database %" PRIu32 " is there already", r->db);
+    if ((key->has_expire && key->expire_at_ms <= c->now_ms) ||
+        (in_place(r) && (r->checking || is_too_large(r, &ref, o))))
+        return rdb_reader_skip_value(reader, err);
     struct list_rules rules = list_rules_of(c);
     struct rdb_load load;
     rdb_load_init(&load, &rules);
-    enum status st = rdb_reader_read_value(reader, rdb_load_take, &load, err);
-    bool is_past = expire_at_ms != OBJECT_NO_EXPIRE && expire_at_ms <= c->now_ms;
-    if (st == ST_OK && rdb_load_finish(&load) == ST_OK) {
-        struct keyref ref;
-        st = is_past ? find_key(r, key->name, &ref, err)
-                     : take_key(r, key, expire_at_ms, &load, err);
-    }
+    st = rdb_reader_read_value(reader, rdb_load_take, &load, err);
+    if (st == ST_OK && rdb_load_finish(&load) == ST_OK && !r->checking)
+        st = put_key(r, &ref, &load, key->has_expire ? key->expire_at_ms : OBJECT_NO_EXPIRE, err);
     rdb_load_deinit(&load);
     return st;
 }

@@ -132,6 +132,27 @@ static void encodings_are_chosen_anew(void **state)
     server_fixture_destroy(fixture);
 }
 
+/* What is more than may be in RAM at once. */
+static void collections_beyond_the_limit_stay_as_they_are(void **state)
+{
+    (void)state;
+    struct server_fixture *fixture = start("--whole-load-limit", "64kb");
+    struct resp_client *client = server_fixture_connect(fixture);
+    assert_reply(client, "CONFIG SET hash-max-listpack-entries 1", "+OK");
+    every_type_fill(client);
+    assert_reply(client, "OBJECT ENCODING h:table", "\"hashtable\"");
+    assert_reply(client, "CONFIG SET hash-max-listpack-entries 10000 hash-max-listpack-value 1000",
+                 "+OK");
+    struct digest before = digest_of(client);
+    assert_reply(client, "DEBUG EVICT all", "+OK");
+    assert_reply(client, "DEBUG RELOAD", "+OK");
+    assert_digest(client, &before);
+    assert_reply(client, "OBJECT ENCODING h:table", "\"listpack\"");
+    assert_reply(client, "OBJECT ENCODING h:large", "\"hashtable\"");
+    resp_client_close(client);
+    server_fixture_destroy(fixture);
+}
+
 /* ---- Options ---- */
 
 static void the_file_as_it_is_can_be_loaded(void **state)
@@ -278,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SERVER_TEST(every_type_is_the_same_afterwards),
         SERVER_TEST(encodings_are_chosen_anew),
+        SERVER_TEST(collections_beyond_the_limit_stay_as_they_are),
         SERVER_TEST(the_file_as_it_is_can_be_loaded),
         SERVER_TEST(a_file_that_cannot_be_had_changes_nothing),
         SERVER_TEST(keys_whose_time_is_over_are_not_loaded),
