@@ -193,7 +193,7 @@ static enum status cut_journal(struct restore *restore, struct err *err)
     uint64_t end = restore->base->cut_offset;
     enum status st = ST_OK;
     (void)snprintf(path, sizeof(path), "%s/journal", restore->dir);
-    if (restore->chain.count != 0 && restore->options->has_time)
+    if (restore->options->has_time)
         st = find_target(restore, path, err);
     if (st != ST_OK)
         return st;

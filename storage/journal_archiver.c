@@ -265,8 +265,8 @@ static enum status read_list(struct journal_archiver *archiver, struct err *err)
         return ST_OK;
     enum status st = journal_archive_list_read(archiver->journal->env, archiver->dir, true,
                                                &archiver->list, err);
-    if (st == ST_OK &&
-        archiver->list.count > 0) /* a process that was killed may not have done so */
+    /* A process that was killed may not have come to that. */
+    if (st == ST_OK && archiver->list.count > 0)
         st = env_sync_dir(archiver->journal->env, archiver->dir, err);
     archiver->listed = st == ST_OK;
     if (st != ST_OK)

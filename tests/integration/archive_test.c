@@ -270,6 +270,29 @@ static void a_gap_in_the_journal_is_refused(void **state)
     assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored), 0);
 }
 
+static void a_gap_right_behind_a_backup_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char time[32];
+    fill(f, 0, 50);
+    server_fixture_stop(f->server); /* its last cut has everything */
+    assert_int_equal(TOOL_RUN(f->root, "backup", f->data, f->dest), 0);
+    resp_client_close(f->client);
+    server_fixture_restart(f->server);
+    f->client = server_fixture_connect(f->server);
+    assert_reply(f->client, "CONFIG SET journal-retention-time 0", "+OK");
+    fill(f, 50, 300);
+    (void)resp_client_ask(f->client, "WAITAOF 1 0 5000");
+    pass_second(time);
+    fill(f, 300, 500);
+    assert_reply(f->client, "DEBUG CUT", "+OK");
+    while (info(f, "tiering", "journal_segments") > 1)
+        continue;
+    assert_int_equal(back_up(f), 0);
+    assert_int_equal(TOOL_RUN(f->root, "restore", f->dest, f->restored, "--to-time", time), 1);
+    tool_assert_printed(f->root, "stderr", "the backups have the journal from backup");
+}
+
 static void damage_in_the_archive_is_found(void **state)
 {
     struct fixture *f = *state;
@@ -362,6 +385,7 @@ int main(void)
         TEST_WITH(an_older_backup_and_the_servers_journal_reach_each_moment, setup, teardown),
         TEST_WITH(backups_take_the_archive_along, setup, teardown),
         TEST_WITH(a_gap_in_the_journal_is_refused, setup, teardown),
+        TEST_WITH(a_gap_right_behind_a_backup_is_refused, setup, teardown),
         TEST_WITH(damage_in_the_archive_is_found, setup, teardown),
         TEST_WITH(the_journal_before_an_import_is_not_joined_to_that_behind, setup, teardown),
         TEST_WITH(a_killed_server_goes_on_archiving_without_a_gap, setup, teardown),
