@@ -307,6 +307,8 @@ bool stream_delete(struct stream *s, struct stream_id id)
     uint32_t ref;
     if (!stream_find_node(s, id, &page, &ref))
         return false;
+    if (stream_page(s, page)->nodes[ref] == NULL)
+        return false; /* the request has deleted the node that it had looked for */
     struct stream_entry entry;
     struct stream_walk walk;
     stream_walk_init(&walk, s, id, id, false);
