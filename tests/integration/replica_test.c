@@ -278,6 +278,7 @@ static void fetch_file(struct server_fixture *ours, const char *filter, struct b
     buf_clear(&head);
     while (head.len == 0 || head.data[head.len - 1] != '\n')
         assert_ok(resp_client_read_raw(client, 1, &head, NULL), NULL);
+    buf_append_byte(&head, 0);
     assert_ok(resp_client_read_raw(client, (size_t)atoi((const char *)head.data), out, NULL), NULL);
     buf_deinit(&head);
     resp_client_close(client);

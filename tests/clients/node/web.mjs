@@ -96,7 +96,7 @@ await runChecks({
             client.on("error", () => {});
             return client;
         });
-        const locks = new Redlock(clients, { retryCount: 400, retryDelay: 10, retryJitter: 10 });
+        const locks = new Redlock(clients, { retryCount: 4000, retryDelay: 10, retryJitter: 10 });
         locks.on("error", () => {}); // told of single servers; what counts is the quorum
         let inside = 0, most = 0, done = 0;
         const work = () => locks.using(["resource"], 5000, async () => {
