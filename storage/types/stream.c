@@ -314,6 +314,10 @@ bool stream_delete(struct stream *s, struct stream_id id)
     stream_walk_init(&walk, s, id, id, false);
     if (!stream_walk_next(&walk, &entry))
         return false;
+    uint32_t first_page;
+    uint32_t first_ref;
+    bool first =
+        find_first_node(s, &first_page, &first_ref) && page == first_page && ref == first_ref;
     if (stream_page(s, page)->part->refs[ref].count == 1) {
         remove_node(s, page, ref);
     } else {
@@ -326,7 +330,7 @@ bool stream_delete(struct stream *s, struct stream_id id)
     s->length--;
     if (stream_id_compare(id, s->max_deleted_id) > 0)
         s->max_deleted_id = id;
-    if (stream_id_compare(id, s->first_id) == 0)
+    if (first)
         stream_update_first(s);
     return true;
 }
@@ -469,6 +473,8 @@ bool stream_walk_next(struct stream_walk *walk, struct stream_entry *out)
                 return true;
             }
         }
+        if (walk->reverse && stream_id_compare(first, walk->from) <= 0)
+            break; /* what the nodes before have is below, and the request has not ensured them */
         if (!walk_node(walk))
             break;
     }

@@ -5,6 +5,7 @@
 #include "codec/check.h"
 #include "storage/value_type.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define KIND_LETTERS      "NPGKE"
@@ -498,6 +499,34 @@ enum ensured stream_ensure_range(struct ensure *e, struct stream_id from, struct
     return ensure_wanted(e, &wanted);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    return stream_id_compare(*(const struct stream_id *)a, *(const struct stream_id *)b);
+}
+
+/* Wants the nodes of ascending ids; and behind those that the stream begins with the next one: it
+ * begins with that when they lose their entries. */
+static void want_nodes(struct wanted *wanted, const struct stream *s, const struct stream_id *ids,
+                       size_t count)
+{
+    uint32_t head_page = 0, head_ref = 0; /* the first node with entries that no id is of */
+    bool more = true, moved = false;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t page, ref;
+        if (!stream_find_node(s, ids[i], &page, &ref))
+            continue;
+        want_node(wanted, s, page, ref);
+        for (bool here = true; more && here;) {
+            here = page == head_page && ref == head_ref;
+            moved = moved || here;
+            here = here || stream_page(s, head_page)->part->refs[head_ref].count == 0;
+            more = !here || step(s, false, &head_page, &head_ref);
+        }
+    }
+    if (more && moved)
+        want_node(wanted, s, head_page, head_ref);
+}
+
 enum ensured stream_ensure_ids(struct ensure *e, const struct stream_id *ids, size_t count)
 {
     struct stream *s = large_stream(e);
@@ -507,15 +536,11 @@ enum ensured stream_ensure_ids(struct ensure *e, const struct stream_id *ids, si
     if (got != ENSURED || s->page_count == 0)
         return got;
     struct wanted wanted = {{0}};
-    for (size_t i = 0; i < count; i++) {
-        uint32_t page;
-        uint32_t ref;
-        if (!stream_find_node(s, ids[i], &page, &ref))
-            continue;
-        want_node(&wanted, s, page, ref);
-        if (page == 0 && ref == 0 && step(s, false, &page, &ref))
-            want_node(&wanted, s, page, ref); /* it may become the first */
-    }
+    struct stream_id *sorted = mem_alloc((count + 1) * sizeof(*sorted));
+    memcpy(sorted, ids, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), compare_ids);
+    want_nodes(&wanted, s, sorted, count);
+    mem_free(sorted);
     return ensure_wanted(e, &wanted);
 }
 
