@@ -1,17 +1,14 @@
 /* Goal: a large stream is the same row of entries, with the same pending ones, whatever of it is in
  * RAM, through appends, deletions, trimming, cuts, evictions and restarts.
  *
- * Method: random changes and questions, each after its ensure function, on a real store in a
- * scratch directory, against plain arrays. In between nodes are evicted, cuts begin and end, the
- * whole stream leaves RAM, and the store is closed and opened again. A failure prints its seed:
- * BASALT_TEST_SEED=n repeats it, but for how far the thread of the cuts has come. */
+ * Method: random changes and questions, each after its ensure function, against plain arrays, while
+ * the stream's pieces come and go (large_world.h). A failure prints its seed: BASALT_TEST_SEED=n
+ * repeats it, but for how far the thread of the cuts has come. */
 #include "tests/support/harness.h"
 
 #include "codec/mem.h"
-#include "storage/env.h"
-#include "storage/store.h"
-#include "storage/tier.h"
 #include "storage/types/stream.h"
+#include "tests/support/large_world.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,12 +30,7 @@ struct pending {
 };
 
 struct world {
-    uint64_t seed, random;
-    char *dir;
-    struct store_options options;
-    struct store *store;
-    struct keyspace *ks;
-    int64_t mono_ms;
+    struct large_world large;
     struct stream_id last, ids[ENTRIES_MAX]; /* ascending */
     size_t count;
     struct pending pending[ENTRIES_MAX];
@@ -47,10 +39,7 @@ struct world {
 
 static uint64_t below(struct world *w, uint64_t limit)
 {
-    w->random ^= w->random << 13;
-    w->random ^= w->random >> 7;
-    w->random ^= w->random << 17;
-    return (w->random * 0x2545F4914F6CDD1DULL >> 20) % limit;
+    return large_world_below(&w->large, limit);
 }
 
 /* ---- The model. */
@@ -108,67 +97,15 @@ static struct stream_id some_id(struct world *w)
 
 /* ---- The store. */
 
-static void open_store(struct world *w)
-{
-    struct err err;
-    uint32_t db;
-    uint64_t offset;
-    struct bytes payload;
-    assert_ok(store_open(&w->options, &w->store, &err), &err);
-    w->ks = store_keyspace(w->store);
-    assert_status(store_replay_next(w->store, &db, &offset, &payload, &err), ST_END);
-}
-
-static struct world *create_world(uint64_t seed)
-{
-    struct world *w = mem_calloc(1, sizeof(*w));
-    w->seed = seed;
-    w->random = seed * 0x9E3779B97F4A7C15ULL | 1;
-    w->dir = harness_make_dir();
-    w->options = (struct store_options){.env = env_posix(),
-                                        .dir = w->dir,
-                                        .db_count = 1,
-                                        .large_object_bytes = 1000,
-                                        .large_collection_bytes = 1000,
-                                        .whole_load_bytes = (size_t)1 << 30,
-                                        .fsync = JOURNAL_FSYNC_NO,
-                                        .flush_interval_ms = 1000,
-                                        .dirty_bytes_max = 1 << 30,
-                                        .journal_bytes_max = 1 << 30,
-                                        .block_cache_bytes = 4 << 20,
-                                        .write_buffer_bytes = 4 << 20,
-                                        .compaction_threads = 1,
-                                        .loader_threads = 1,
-                                        .hot_bytes_max = (size_t)1 << 30,
-                                        .samples = 5};
-    open_store(w);
-    return w;
-}
-
-static void destroy_world(struct world *w)
-{
-    (void)store_close(w->store, false, NULL);
-    harness_remove_dir(w->dir);
-    mem_free(w->dir);
-    mem_free(w);
-}
-
 /* The stream; made, with its group, if there is none. */
 static struct object *object_of(struct world *w)
 {
     struct keyref ref;
-    struct err err;
-    ks_ref(w->ks, ks_db(w->ks, 0), bytes_text("key"), &ref);
-    if (ref.object == NULL) {
-        enum status st =
-            loader_read_now(store_loader(w->store), ref.db, ref.position, ref.key, &err);
-        assert_true(st == ST_OK || st == ST_NOT_FOUND);
-    }
-    struct object *o = ks_find(w->ks, &ref);
+    struct object *o = large_world_find(&w->large, &ref);
     if (o != NULL)
         return o;
-    o = ks_create(w->ks, &ref, OBJECT_STREAM);
-    ks_change_begin(w->ks, ref.db, o);
+    o = ks_create(w->large.ks, &ref, OBJECT_STREAM);
+    ks_change_begin(w->large.ks, ref.db, o);
     stream_init(o);
     struct stream *s = stream_of(o);
     struct stream_group *group = stream_create_group(s, GROUP, (struct stream_id){0, 0}, 0);
@@ -177,80 +114,25 @@ static struct object *object_of(struct world *w)
         (void)snprintf(name, sizeof(name), "consumer-%u", i);
         assert_non_null(stream_create_consumer(s, group, bytes_text(name), 1));
     }
-    ks_change_end(w->ks, ref.db, o);
+    ks_change_end(w->large.ks, ref.db, o);
     return o;
 }
 
 static struct ensure ensure_of(struct world *w, struct object *o)
 {
-    return (struct ensure){.loader = store_loader(w->store),
-                           .db = ks_db(w->ks, 0),
-                           .o = o,
-                           .whole_bytes_max = SIZE_MAX};
+    return large_world_ensure(&w->large, o);
 }
 
 static struct stream *begin_change(struct world *w, struct object *o)
 {
-    ks_change_begin(w->ks, ks_db(w->ks, 0), o);
+    ks_change_begin(w->large.ks, w->large.db, o);
     return stream_of(o);
 }
 
 static void end_change(struct world *w, struct object *o)
 {
-    stream_settle(o, ks_value_rules(w->ks));
-    ks_change_end(w->ks, ks_db(w->ks, 0), o);
-}
-
-/* As evict.c does it. */
-static void evict_some(struct world *w, size_t bytes)
-{
-    struct object *o = object_of(w);
-    struct db *db = ks_db(w->ks, 0);
-    if (!o->large)
-        return;
-    size_t freed = stream_value_type.drop_clean(o, bytes);
-    db->object_bytes -= freed;
-    w->ks->object_bytes -= freed;
-}
-
-static void disturb(struct world *w)
-{
-    struct err err;
-    switch (below(w, 200)) {
-    case 0:
-        assert_ok(store_cut_now(w->store, false, &err), &err);
-        break;
-    case 1: /* a cut begins, and may still run when the next changes come */
-    case 2:
-    case 3:
-        w->mono_ms += 1000;
-        (void)store_tick(w->store, 1000, w->mono_ms);
-        break;
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-        (void)store_tick(w->store, 1000, w->mono_ms);
-        break;
-    case 8:
-    case 9:
-    case 10:
-    case 11:
-        evict_some(w, below(w, 20000));
-        break;
-    case 12:
-    case 13:
-        assert_ok(store_evict_all(w->store, &err), &err);
-        break;
-    case 14:
-        if (below(w, 8) == 0) {
-            assert_ok(store_close(w->store, true, &err), &err);
-            open_store(w);
-        }
-        break;
-    default:
-        break;
-    }
+    stream_settle(o, ks_value_rules(w->large.ks));
+    ks_change_end(w->large.ks, w->large.db, o);
 }
 
 /* ---- Changes. */
@@ -471,21 +353,21 @@ static void ask(struct world *w)
 
 static void run(uint64_t seed)
 {
-    struct world *w = create_world(seed);
-    struct err err;
+    struct world *w = mem_calloc(1, sizeof(*w));
     print_message("seed %" PRIu64 "\n", seed);
+    large_world_open(&w->large, seed);
     for (uint32_t step = 0; step < STEPS; step++) {
         change(w, step % 1500 < 1000);
         ask(w);
-        disturb(w);
+        large_world_disturb(&w->large);
         if (step % 500 == 499)
             check_all(w);
     }
     assert_true(object_of(w)->large);
-    assert_ok(store_close(w->store, true, &err), &err);
-    open_store(w);
+    large_world_reopen(&w->large);
     check_all(w);
-    destroy_world(w);
+    large_world_close(&w->large);
+    mem_free(w);
 }
 
 static void random_changes_equal_a_model(void **state)
