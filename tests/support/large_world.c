@@ -81,8 +81,7 @@ struct ensure large_world_ensure(struct large_world *w, struct object *o)
         .loader = store_loader(w->store), .db = w->db, .o = o, .whole_bytes_max = SIZE_MAX};
 }
 
-/* As evict.c does it. */
-static void evict_some(struct large_world *w, size_t bytes)
+void large_world_evict(struct large_world *w, size_t bytes)
 {
     struct keyref ref;
     struct object *o = large_world_find(w, &ref);
@@ -93,12 +92,23 @@ static void evict_some(struct large_world *w, size_t bytes)
     w->ks->object_bytes -= freed;
 }
 
-void large_world_disturb(struct large_world *w)
+void large_world_evict_all(struct large_world *w)
 {
     struct err err;
+    assert_ok(store_evict_all(w->store, &err), &err);
+}
+
+void large_world_cut(struct large_world *w)
+{
+    struct err err;
+    assert_ok(store_cut_now(w->store, false, &err), &err);
+}
+
+void large_world_disturb(struct large_world *w, size_t evict_max)
+{
     switch (large_world_below(w, 200)) {
     case 0:
-        assert_ok(store_cut_now(w->store, false, &err), &err);
+        large_world_cut(w);
         break;
     case 1: /* a cut begins, and may still run when the next changes come */
     case 2:
@@ -116,11 +126,11 @@ void large_world_disturb(struct large_world *w)
     case 9:
     case 10:
     case 11:
-        evict_some(w, large_world_below(w, 20000));
+        large_world_evict(w, (size_t)large_world_below(w, evict_max));
         break;
     case 12:
     case 13:
-        assert_ok(store_evict_all(w->store, &err), &err);
+        large_world_evict_all(w);
         break;
     case 14:
         if (large_world_below(w, 8) == 0)

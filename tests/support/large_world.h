@@ -30,8 +30,15 @@ uint64_t large_world_below(struct large_world *w, uint64_t limit);
 struct object *large_world_find(struct large_world *w, struct keyref *ref);
 /* An ensure that reads at once. */
 struct ensure large_world_ensure(struct large_world *w, struct object *o);
-/* Now and then does one of the things above. */
-void large_world_disturb(struct large_world *w);
+/* Drops what is clean of the collection, about so many bytes, as eviction does. */
+void large_world_evict(struct large_world *w, size_t bytes);
+/* Lets all of it leave RAM. */
+void large_world_evict_all(struct large_world *w);
+/* A whole cut. */
+void large_world_cut(struct large_world *w);
+/* Now and then does one of these, or lets a cut begin or end; evicts less than `evict_max` bytes.
+ */
+void large_world_disturb(struct large_world *w, size_t evict_max);
 /* Closes the store, all written, and opens it. */
 void large_world_reopen(struct large_world *w);
 

@@ -359,7 +359,7 @@ static void run(uint64_t seed)
     for (uint32_t step = 0; step < STEPS; step++) {
         change(w, step % 1500 < 1000);
         ask(w);
-        large_world_disturb(&w->large);
+        large_world_disturb(&w->large, 20000);
         if (step % 500 == 499)
             check_all(w);
     }

@@ -8,12 +8,12 @@
  * leaves RAM, and the store is closed and opened again. A failure prints its seed:
  * BASALT_TEST_SEED=n repeats it. */
 #include "tests/support/harness.h"
+#include "tests/support/large_world.h"
 
 #include "codec/endian.h"
 #include "codec/mem.h"
 #include "codec/record.h"
 #include "storage/cold.h"
-#include "storage/env.h"
 #include "storage/store.h"
 #include "storage/tier.h"
 #include "storage/types/zset.h"
@@ -36,12 +36,7 @@ struct element {
 };
 
 struct world {
-    uint64_t seed, random;
-    char *dir;
-    struct store_options options;
-    struct store *store;
-    struct keyspace *ks;
-    int64_t mono_ms;
+    struct large_world large;
     uint32_t score_range; /* scores are from 0 to before that */
     struct element *sorted;
     size_t count;
@@ -50,10 +45,7 @@ struct world {
 
 static uint64_t below(struct world *w, uint64_t limit)
 {
-    w->random ^= w->random << 13;
-    w->random ^= w->random >> 7;
-    w->random ^= w->random << 17;
-    return (w->random * 0x2545F4914F6CDD1DULL >> 20) % limit;
+    return large_world_below(&w->large, limit);
 }
 
 /* ---- The model. */
@@ -113,48 +105,20 @@ static void model_put(struct world *w, uint32_t name, double score)
 
 /* ---- The store. */
 
-static void open_store(struct world *w)
-{
-    struct err err;
-    assert_ok(store_open(&w->options, &w->store, &err), &err);
-    w->ks = store_keyspace(w->store);
-}
-
 static struct world *create_world(uint64_t seed, uint32_t score_range)
 {
     struct world *w = mem_calloc(1, sizeof(*w));
-    w->seed = seed;
-    w->random = seed * 0x9E3779B97F4A7C15U | 1;
     w->score_range = score_range;
     w->sorted = mem_alloc((NAMES + 1) * sizeof(*w->sorted));
     for (size_t i = 0; i < NAMES; i++)
         w->scores[i] = NAN;
-    w->dir = harness_make_dir();
-    w->options = (struct store_options){.env = env_posix(),
-                                        .dir = w->dir,
-                                        .db_count = 1,
-                                        .large_object_bytes = 1000,
-                                        .large_collection_bytes = 1000,
-                                        .whole_load_bytes = (size_t)1 << 30,
-                                        .fsync = JOURNAL_FSYNC_NO,
-                                        .flush_interval_ms = 1000,
-                                        .dirty_bytes_max = 1 << 30,
-                                        .journal_bytes_max = 1 << 30,
-                                        .block_cache_bytes = 4 << 20,
-                                        .write_buffer_bytes = 4 << 20,
-                                        .compaction_threads = 1,
-                                        .loader_threads = 1,
-                                        .hot_bytes_max = (size_t)1 << 30,
-                                        .samples = 5};
-    open_store(w);
+    large_world_open(&w->large, seed);
     return w;
 }
 
 static void destroy_world(struct world *w)
 {
-    (void)store_close(w->store, false, NULL);
-    harness_remove_dir(w->dir);
-    mem_free(w->dir);
+    large_world_close(&w->large);
     mem_free(w->sorted);
     mem_free(w);
 }
@@ -162,12 +126,7 @@ static void destroy_world(struct world *w)
 static struct keyref ref_of(struct world *w)
 {
     struct keyref ref;
-    struct err err;
-    ks_ref(w->ks, ks_db(w->ks, 0), bytes_text("key"), &ref);
-    if (ref.object != NULL)
-        return ref;
-    enum status st = loader_read_now(store_loader(w->store), ref.db, ref.position, ref.key, &err);
-    assert_true(st == ST_OK || st == ST_NOT_FOUND);
+    (void)large_world_find(&w->large, &ref);
     return ref;
 }
 
@@ -175,68 +134,30 @@ static struct keyref ref_of(struct world *w)
 static struct object *set_of(struct world *w)
 {
     struct keyref ref = ref_of(w);
-    struct object *o = ks_find(w->ks, &ref);
+    struct object *o = ks_find(w->large.ks, &ref);
     if (o != NULL)
         return o;
-    o = ks_create(w->ks, &ref, OBJECT_ZSET);
-    ks_change_begin(w->ks, ref.db, o);
-    zset_init(o, ks_value_rules(w->ks), 1, 1);
-    ks_change_end(w->ks, ref.db, o);
+    o = ks_create(w->large.ks, &ref, OBJECT_ZSET);
+    ks_change_begin(w->large.ks, ref.db, o);
+    zset_init(o, ks_value_rules(w->large.ks), 1, 1);
+    ks_change_end(w->large.ks, ref.db, o);
     return o;
 }
 
 static struct ensure ensure_of(struct world *w, struct object *o)
 {
-    return (struct ensure){.loader = store_loader(w->store),
-                           .db = ks_db(w->ks, 0),
-                           .o = o,
-                           .whole_bytes_max = SIZE_MAX};
+    return large_world_ensure(&w->large, o);
 }
 
 static void begin_change(struct world *w, struct object *o)
 {
-    ks_change_begin(w->ks, ks_db(w->ks, 0), o);
+    ks_change_begin(w->large.ks, w->large.db, o);
 }
 
 static void end_change(struct world *w, struct object *o)
 {
-    zset_settle(o, ks_value_rules(w->ks));
-    ks_change_end(w->ks, ks_db(w->ks, 0), o);
-}
-
-static void cut_now(struct world *w)
-{
-    struct err err;
-    assert_ok(store_cut_now(w->store, false, &err), &err);
-}
-
-/* As evict.c does it. */
-static void evict_some(struct world *w, size_t bytes)
-{
-    struct object *o = set_of(w);
-    struct db *db = ks_db(w->ks, 0);
-    if (!o->large)
-        return;
-    size_t freed = zset_value_type.drop_clean(o, bytes);
-    db->object_bytes -= freed;
-    w->ks->object_bytes -= freed;
-}
-
-static void demote_all(struct world *w)
-{
-    struct err err;
-    assert_ok(store_evict_all(w->store, &err), &err);
-}
-
-static void reopen(struct world *w)
-{
-    struct err err;
-    assert_ok(store_close(w->store, true, &err), &err);
-    open_store(w);
-    uint32_t db;
-    uint64_t offset;
-    struct bytes payload;
-    assert_status(store_replay_next(w->store, &db, &offset, &payload, &err), ST_END);
+    zset_settle(o, ks_value_rules(w->large.ks));
+    ks_change_end(w->large.ks, w->large.db, o);
 }
 
 /* ---- Changes. */
@@ -256,7 +177,7 @@ static void put(struct world *w, uint32_t name, double score)
     if (zset_find(o, member, &found))
         zset_rescore(o, member, &found, score);
     else
-        zset_add(o, ks_value_rules(w->ks), member, score);
+        zset_add(o, ks_value_rules(w->large.ks), member, score);
     end_change(w, o);
     model_put(w, name, score);
 }
@@ -409,49 +330,12 @@ static void check_scan(struct world *w)
         }
         cursor = zset_scan(o, cursor, 100, see, &scan);
         if (below(w, 20) == 0)
-            evict_some(w, 20000);
+            large_world_evict(&w->large, 20000);
     } while (cursor != 0);
     assert_int_equal(scan.count, w->count); /* each once at least */
 }
 
 /* ---- The run. */
-
-static void disturb(struct world *w)
-{
-    switch (below(w, 300)) {
-    case 0:
-        cut_now(w);
-        break;
-    case 1: /* a cut begins, and may still run when the next changes come */
-    case 2:
-    case 3:
-        w->mono_ms += 1000;
-        (void)store_tick(w->store, 1000, w->mono_ms);
-        break;
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-        (void)store_tick(w->store, 1000, w->mono_ms);
-        break;
-    case 8:
-    case 9:
-    case 10:
-    case 11:
-    case 12:
-        evict_some(w, below(w, 200000));
-        break;
-    case 13:
-        demote_all(w);
-        break;
-    case 14:
-        if (below(w, 4) == 0)
-            reopen(w);
-        break;
-    default:
-        break;
-    }
-}
 
 /* `grows` of 100 changes put something in. */
 static void change(struct world *w, uint64_t grows)
@@ -508,15 +392,15 @@ static void run(uint64_t seed, uint32_t score_range)
     for (uint32_t step = 0; step < STEPS; step++) {
         change(w, step % 2500 < 1600 ? 70 : 35);
         ask(w);
-        disturb(w);
+        large_world_disturb(&w->large, 200000);
         if (step % 2500 == 2499)
             check_all(w);
     }
     assert_true(set_of(w)->large);
     check_scan(w);
-    demote_all(w);
+    large_world_evict_all(&w->large);
     check_scan(w);
-    reopen(w);
+    large_world_reopen(&w->large);
     check_all(w);
     destroy_world(w);
 }
@@ -536,7 +420,7 @@ static struct world *filled_world(uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         put(w, i, (double)(i * 7919 % SCORES_SPREAD));
     assert_true(set_of(w)->large);
-    demote_all(w);
+    large_world_evict_all(&w->large);
     return w;
 }
 
@@ -545,7 +429,7 @@ static void ranks_and_ranges_read_little(void **state)
     (void)state;
     struct world *w = filled_world(NAMES);
     struct keyref ref = ref_of(w);
-    struct object *o = ks_find(w->ks, &ref);
+    struct object *o = ks_find(w->large.ks, &ref);
     struct err err;
     assert_int_equal(zset_count(o), NAMES); /* the header alone tells */
     assert_int_equal(zset_of(o)->members.table.count, 0);
@@ -559,7 +443,7 @@ static void ranks_and_ranges_read_little(void **state)
     put(w, 3, 5);
     assert_in_range(zset_of(o)->members.table.count, 1, 8 * ORDER_LEAF_MAX);
     check_all(w);
-    assert_ok(store_cut_now(w->store, false, &err), &err);
+    assert_ok(store_cut_now(w->large.store, false, &err), &err);
     destroy_world(w);
 }
 
@@ -570,7 +454,7 @@ static void what_is_evicted_frees_its_memory(void **state)
     check_all(w);
     size_t all = zset_value_type.bytes(set_of(w));
     for (int i = 0; i < 100; i++)
-        evict_some(w, 1 << 20);
+        large_world_evict(&w->large, 1 << 20);
     size_t rest = zset_value_type.bytes(set_of(w));
     assert_int_equal(zset_of(set_of(w))->members.table.count, 0);
     assert_true(rest < all / 8);
@@ -586,7 +470,7 @@ static enum status read_element(struct world *w, struct bytes element, struct bu
     uint8_t key[128];
     buf_clear(value);
     size_t len = record_element_key_encode(object_large_id(set_of(w)), element, key);
-    return cold_get(store_cold(w->store), FAMILY_ZSET, bytes_make(key, len), value, &err);
+    return cold_get(store_cold(w->large.store), FAMILY_ZSET, bytes_make(key, len), value, &err);
 }
 
 /* As FORMAT.md has it. */
@@ -611,10 +495,10 @@ static void elements_have_their_documented_bytes(void **state)
             .members = &member, .count = 1, .step = 1, .scores = &elements[i].score};
         assert_int_equal(zset_ensure_add(&e, &scores), ENSURED);
         begin_change(w, o);
-        zset_add(o, ks_value_rules(w->ks), member, elements[i].score);
+        zset_add(o, ks_value_rules(w->large.ks), member, elements[i].score);
         end_change(w, o);
     }
-    cut_now(w);
+    large_world_cut(&w->large);
     assert_status(read_element(w, bytes_make(two, sizeof(two)), &value), ST_OK);
     assert_bytes(buf_bytes(&value), bytes_make("\0", 1));
     assert_status(read_element(w, bytes_make(minus, sizeof(minus)), &value), ST_OK);
@@ -629,7 +513,8 @@ static void elements_have_their_documented_bytes(void **state)
 
 static enum status install(struct world *w, struct bytes element, struct bytes value)
 {
-    return zset_value_type.install_part(set_of(w), element, value, true, ks_value_rules(w->ks));
+    return zset_value_type.install_part(set_of(w), element, value, true,
+                                        ks_value_rules(w->large.ks));
 }
 
 static void damaged_elements_are_refused(void **state)
@@ -701,10 +586,10 @@ static void missing_elements_leave_the_others_in_order(void **state)
         if (kind == 1)
             element.data[0] = ZSET_KEY_LEAF;
         size_t len = record_element_key_encode(object_large_id(e.o), buf_bytes(&element), key);
-        demote_all(w);
+        large_world_evict_all(&w->large);
         struct cold_batch *batch = cold_batch_create();
         cold_batch_delete(batch, FAMILY_ZSET, bytes_make(key, len));
-        assert_ok(cold_write(store_cold(w->store), batch, false, &err), &err);
+        assert_ok(cold_write(store_cold(w->large.store), batch, false, &err), &err);
         cold_batch_destroy(batch);
         if (kind == 0)
             model_remove(w, 700, 1);
