@@ -254,7 +254,7 @@ enum ensured stream_ensure_tail(struct ensure *e);
 /* The directory and the nodes with entries from..to, at most those that hold `count` (0: all). */
 enum ensured stream_ensure_range(struct ensure *e, struct stream_id from, struct stream_id to,
                                  uint64_t count, bool reverse);
-/* The nodes of these ids. */
+/* The nodes of these ids; of none if `count` is 0. */
 enum ensured stream_ensure_ids(struct ensure *e, const struct stream_id *ids, size_t count);
 /* What trimming touches: the directory and the node in which it ends. */
 enum ensured stream_ensure_trim(struct ensure *e, const struct stream_trim *trim);

@@ -533,10 +533,10 @@ enum ensured stream_ensure_ids(struct ensure *e, const struct stream_id *ids, si
     if (s == NULL)
         return ENSURED;
     enum ensured got = ensure_kind(e, STREAM_PAGE);
-    if (got != ENSURED || s->page_count == 0)
+    if (got != ENSURED || s->page_count == 0 || count == 0)
         return got;
     struct wanted wanted = {{0}};
-    struct stream_id *sorted = mem_alloc((count + 1) * sizeof(*sorted));
+    struct stream_id *sorted = mem_alloc(count * sizeof(*sorted));
     memcpy(sorted, ids, count * sizeof(*sorted));
     qsort(sorted, count, sizeof(*sorted), compare_ids);
     want_nodes(&wanted, s, sorted, count);

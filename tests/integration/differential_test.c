@@ -611,6 +611,7 @@ int main(void)
 {
     if (server_fixture_reference() == NULL)
         return EXIT_SKIPPED;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(basalt_answers_as_redis_does)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(basalt_answers_as_redis_does, server_fixture_teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

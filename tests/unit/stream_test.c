@@ -346,6 +346,7 @@ static void ask(struct world *w)
     struct object *o = object_of(w);
     struct ensure e = ensure_of(w, o);
     size_t at = place_of(w, from);
+    assert_int_equal(stream_ensure_ids(&e, NULL, 0), ENSURED);
     assert_int_equal(stream_ensure_ids(&e, &from, 1), ENSURED);
     assert_int_equal(stream_has(stream_of(o), from),
                      at < w->count && stream_id_compare(w->ids[at], from) == 0);
