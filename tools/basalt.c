@@ -24,6 +24,7 @@ static void print_help(FILE *out)
              "  rdb export --dir DIR -o FILE  makes an RDB file out of a data directory, or with\n"
              "                                --host HOST out of a running server\n"
              "  rdb inspect FILE|-            tells what is in an RDB file, and what takes room\n"
+             "  rdb inspect --dir DIR         the same of a data directory: a census of its keys\n"
              "  rdb verify FILE|-             checks every byte of an RDB file\n"
              "  rdb convert FILE|- --to FORM  writes it as JSON, CSV or commands\n"
              "  rdb diff A B                  names the keys in which two RDB files differ\n"

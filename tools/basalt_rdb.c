@@ -28,7 +28,7 @@ static void print_help(FILE *out)
         "Usage: basalt rdb import FILE|- --dir DIR [options]\n"
         "       basalt rdb export --dir DIR|--host HOST -o FILE|- [options]; see basalt rdb export "
         "--help\n"
-        "       basalt rdb inspect FILE|-\n"
+        "       basalt rdb inspect FILE|-|--dir DIR\n"
         "       basalt rdb verify FILE|-\n"
         "       basalt rdb convert FILE|- --to json|jsonl|csv|resp\n"
         "       basalt rdb diff A B\n\n"

@@ -8,17 +8,26 @@
 
 #define ITEMS_PER_LOOK 64 /* between looks at the clock and at signals */
 
+static void init(struct rdb_source *source, const char *doing)
+{
+    struct rdb_reader_options options = {.read = tool_input_read, .read_arg = &source->input};
+    *source = (struct rdb_source){.doing = doing};
+    progress_init(&source->progress, stderr, isatty(STDERR_FILENO) == 1);
+    source->reader = rdb_reader_create(&options);
+}
+
 enum status rdb_source_open(struct rdb_source *source, const char *file, const char *doing,
                             struct tool_signals *signals, struct err *err)
 {
-    *source = (struct rdb_source){.doing = doing};
-    progress_init(&source->progress, stderr, isatty(STDERR_FILENO) == 1);
-    enum status st = tool_input_open(&source->input, file, signals, err);
-    if (st != ST_OK)
-        return st;
-    struct rdb_reader_options options = {.read = tool_input_read, .read_arg = &source->input};
-    source->reader = rdb_reader_create(&options);
-    return ST_OK;
+    init(source, doing);
+    return tool_input_open(&source->input, file, signals, err);
+}
+
+void rdb_source_open_fd(struct rdb_source *source, int fd, const char *name, const char *doing,
+                        struct tool_signals *signals)
+{
+    init(source, doing);
+    tool_input_open_fd(&source->input, fd, name, signals);
 }
 
 void rdb_source_close(struct rdb_source *source)

@@ -18,6 +18,9 @@ struct rdb_source {
 /* `doing` is a word such as "reading". Close it whatever the result. */
 MUST_USE enum status rdb_source_open(struct rdb_source *source, const char *file, const char *doing,
                                      struct tool_signals *signals, struct err *err);
+/* Of a pipe or a socket, which becomes the source's; `name` is for messages. */
+void rdb_source_open_fd(struct rdb_source *source, int fd, const char *name, const char *doing,
+                        struct tool_signals *signals);
 void rdb_source_close(struct rdb_source *source);
 /* As rdb_reader_next, whose ST_END here also says that nothing stands behind the file's end. */
 MUST_USE enum status rdb_source_next(struct rdb_source *source, struct rdb_item *item_out,

@@ -28,6 +28,12 @@ enum status tool_input_open(struct tool_input *input, const char *file,
     return ST_OK;
 }
 
+void tool_input_open_fd(struct tool_input *input, int fd, const char *name,
+                        struct tool_signals *signals)
+{
+    *input = (struct tool_input){.name = name, .fd = fd, .signals = signals};
+}
+
 void tool_input_close(struct tool_input *input)
 {
     unpack_destroy(input->unpack);

@@ -27,6 +27,9 @@ struct tool_input {
 /* `file` may be "-". ST_IO; ST_INVALID (a directory). */
 MUST_USE enum status tool_input_open(struct tool_input *input, const char *file,
                                      struct tool_signals *signals, struct err *err);
+/* Of a pipe or a socket, which becomes the input's. */
+void tool_input_open_fd(struct tool_input *input, int fd, const char *name,
+                        struct tool_signals *signals);
 void tool_input_close(struct tool_input *input);
 /* An rdb_read_fn; `arg` is the struct tool_input. ST_AGAIN: a signal came. */
 enum status tool_input_read(void *arg, uint8_t *out, size_t capacity, size_t *read_out,

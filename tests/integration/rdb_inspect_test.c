@@ -1,6 +1,7 @@
-/* Goal: `basalt rdb inspect` and `verify` say of a file what is in it, and of a damaged one where.
- * Method: the reference makes a file with every type, the tool is run as a process on it, whole and
- * with bytes changed. Skipped where no reference is installed. */
+/* Goal: `basalt rdb inspect` and `verify` say of a file what is in it, and of a damaged one where;
+ * `inspect` says the same of a data directory. Method: the reference makes a file with every type,
+ * the tool is run as a process on it, whole and with bytes changed; of a directory and the file
+ * that its server has saved the sums must be the same. Skipped where no reference is installed. */
 #include <stdio.h>
 #include <string.h>
 
@@ -243,6 +244,85 @@ static void no_byte_makes_the_tool_fail(void **state)
     buf_deinit(&rdb);
 }
 
+/* ---- Directories ---- */
+
+/* From the sums on: what the tool printed last, without what differs between two files of the same
+ * data, such as the time. */
+static void read_sums(struct fixture *fixture, struct buf *out)
+{
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/stdout", fixture->root);
+    buf_clear(out);
+    read_rdb(path, out);
+    buf_append_byte(out, '\0');
+    const char *sums = strstr((const char *)out->data, "\"types\":");
+    assert_non_null(sums);
+    buf_consume(out, (size_t)((const uint8_t *)sums - out->data));
+}
+
+static void a_directory_is_told_as_a_file_of_it(void **state)
+{
+    static const char *const args[] = {"--rdb-version", "12", "--large-collection-threshold", "4kb",
+                                       NULL};
+    static const char *const choices[][2] = {
+        {"--top", "1000"}, {"--match", "l:*"}, {"--type", "hash"}, {"--db", "3"}, {"--db", "7"}};
+    struct fixture *fixture = *state;
+    struct server_fixture *server = server_fixture_start(&(struct server_options){.args = args});
+    const char *dir = server_fixture_dir(server);
+    struct resp_client *client = server_fixture_connect(server);
+    struct buf of_file = {0}, of_dir = {0};
+    server_fixture_destroy(fixture->reference);
+    every_type_fill(client);
+    assert_reply(client, "HPEXPIRE h:small 1000000000 FIELDS 1 f", "[:1]");
+    assert_reply(client, "SAVE", "+OK");
+    resp_client_close(client);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "inspect", "--dir", dir), 1);
+    server_fixture_stop(server);
+    (void)snprintf(fixture->file, sizeof(fixture->file), "%s/dump.rdb", dir);
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        const char *name = choices[i][0], *value = choices[i][1];
+        assert_int_equal(
+            TOOL_RUN(fixture->root, "rdb", "inspect", fixture->file, "--json", name, value), 0);
+        read_sums(fixture, &of_file);
+        assert_int_equal(
+            TOOL_RUN(fixture->root, "rdb", "inspect", "--dir", dir, "--json", name, value), 0);
+        read_sums(fixture, &of_dir);
+        assert_string_equal((const char *)of_dir.data, (const char *)of_file.data);
+    }
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "inspect", "--dir", dir, "--db", "3", "--type", "hash"), 0);
+    tool_assert_printed(fixture->root, "stdout", " 1 keys, the checksum is right.");
+    buf_deinit(&of_file);
+    buf_deinit(&of_dir);
+    server_fixture_destroy(server);
+}
+
+static void what_only_the_journal_has_is_not_told(void **state)
+{
+    static const char *const args[] = {"--appendfsync", "always", "--flush-interval", "3600000",
+                                       NULL};
+    struct fixture *fixture = *state;
+    struct server_fixture *server = server_fixture_start(&(struct server_options){.args = args});
+    const char *dir = server_fixture_dir(server);
+    struct resp_client *client = server_fixture_connect(server);
+    server_fixture_destroy(fixture->reference);
+    assert_reply(client, "SET before x", "+OK");
+    assert_reply(client, "SAVE", "+OK");
+    assert_reply(client, "SET after x", "+OK");
+    resp_client_close(client);
+    server_fixture_kill(server);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "inspect", "--dir", dir), 1);
+    tool_assert_printed(fixture->root, "stderr", "of changes that are not in RocksDB yet");
+    tool_assert_printed(fixture->root, "stderr", "use --ignore-journal");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "inspect", "--dir", dir, "--ignore-journal"),
+                     3);
+    tool_assert_printed(fixture->root, "stdout", " 1 keys, the checksum is right.");
+    tool_assert_printed(fixture->root, "stderr", "NOT COUNTED: ");
+    server_fixture_destroy(server);
+}
+
+/* ---- The command line ---- */
+
 static void a_wrong_command_line_is_explained(void **state)
 {
     struct fixture *fixture = *state;
@@ -258,6 +338,12 @@ static void a_wrong_command_line_is_explained(void **state)
     assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--top"), 2);
     assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--prefix-depth", "17"), 2);
     assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--separator", "::"), 2);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--dir", dir), 2);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--ignore-journal"), 2);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--type", "module"), 2);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "a", "--db", "x"), 2);
+    assert_int_equal(TOOL_RUN(dir, "rdb", "inspect", "--dir", "/missing"), 1);
+    tool_assert_printed(dir, "stderr", "cannot read the directory");
     assert_int_equal(TOOL_RUN(dir, "rdb", "verify", "a", "--other"), 2);
     assert_int_equal(TOOL_RUN(dir, "rdb", "verify", "/missing"), 1);
     assert_int_equal(TOOL_RUN(dir, "rdb", "verify", dir), 1);
@@ -266,8 +352,9 @@ static void a_wrong_command_line_is_explained(void **state)
 
 int main(void)
 {
-    if (tool_program() == NULL || server_fixture_reference() == NULL) {
-        (void)fprintf(stderr, "skipped: the tool or the reference is missing\n");
+    if (tool_program() == NULL || server_fixture_program() == NULL ||
+        server_fixture_reference() == NULL) {
+        (void)fprintf(stderr, "skipped: the tool, the server or the reference is missing\n");
         return EXIT_SKIPPED;
     }
 #define FIXTURE_TEST(function) TEST_WITH(function, setup, teardown)
@@ -277,6 +364,8 @@ int main(void)
         FIXTURE_TEST(a_whole_file_is_sound_also_packed),
         FIXTURE_TEST(damage_is_found_and_placed),
         FIXTURE_TEST(no_byte_makes_the_tool_fail),
+        FIXTURE_TEST(a_directory_is_told_as_a_file_of_it),
+        FIXTURE_TEST(what_only_the_journal_has_is_not_told),
         FIXTURE_TEST(a_wrong_command_line_is_explained),
     };
     return RUN_TESTS("rdb_inspect", tests);
