@@ -178,8 +178,10 @@ static void on_poll(uv_poll_t *watcher, int status, int events)
     struct conns *conns = conn->conns;
     if ((conn->state & CONN_CLOSING) != 0)
         return;
-    if (conns->tick_started_us == 0)
+    if (conns->tick_started_us == 0) {
         conns->tick_started_us = loop_clock_us();
+        conns->tick_commands = conns->stats->commands_processed;
+    }
     if (status < 0) {
         conn->watched = 0;
         log_write(LOG_VERBOSE, "Reading from client: connection lost");
@@ -417,6 +419,20 @@ static void nap_while_gathering(struct conns *conns)
         (void)nanosleep(&nap, NULL);
 }
 
+static void count_tick(struct conns *conns)
+{
+    struct stats *stats = conns->stats;
+    uint64_t duration_us = loop_clock_us() - conns->tick_started_us;
+    stats->ticks++;
+    stats->tick_duration_us += duration_us;
+    if (duration_us > stats->tick_duration_us_max)
+        stats->tick_duration_us_max = duration_us;
+    /* CONFIG RESETSTAT may have come. */
+    if (stats->commands_processed > conns->tick_commands + stats->tick_commands_max)
+        stats->tick_commands_max = stats->commands_processed - conns->tick_commands;
+    conns->tick_started_us = 0;
+}
+
 static void on_tick_end(void *arg)
 {
     struct conns *conns = arg;
@@ -427,11 +443,8 @@ static void on_tick_end(void *arg)
     if (more || !conn_list_is_empty(&conns->ready) || !conn_list_is_empty(&conns->flush) ||
         !conn_list_is_empty(&conns->unread))
         loop_again(conns->loop);
-    if (conns->tick_started_us != 0) {
-        conns->stats->ticks++;
-        conns->stats->tick_duration_us += loop_clock_us() - conns->tick_started_us;
-        conns->tick_started_us = 0;
-    }
+    if (conns->tick_started_us != 0)
+        count_tick(conns);
     nap_while_gathering(conns);
 }
 

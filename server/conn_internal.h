@@ -184,6 +184,7 @@ struct conns {
 
     int64_t http_logged_at_ms;   /* 0: never */
     uint64_t tick_started_us;    /* first event of this tick; 0: none yet */
+    uint64_t tick_commands;      /* how many had run then */
     struct conn_link *cron_next; /* where conns_cron goes on; &all: from the start */
     size_t memory[CONFIG_CLIENT_CLASS_COUNT];
     size_t input_peaks[CONN_PEAK_SLOTS]; /* per second modulo CONN_PEAK_SLOTS */

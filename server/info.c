@@ -242,26 +242,29 @@ static void write_cluster(const struct services *services, struct buf *out)
 
 /* ---- The table. */
 
+enum when { BY_DEFAULT, IN_ALL, BY_NAME };
+
 static const struct section {
     const char *name; /* as a client says it */
     const char *title;
     info_section_fn *write;
-    bool by_default;
+    enum when when;
 } sections[] = {
-    {"server", "Server", write_server, true},
-    {"clients", "Clients", write_clients, true},
-    {"memory", "Memory", info_write_memory, true},
-    {"persistence", "Persistence", info_write_persistence, true},
-    {"tiering", "Tiering", info_write_tiering, true},
-    {"stats", "Stats", info_write_stats, true},
-    {"replication", "Replication", write_replication, true},
-    {"cpu", "CPU", write_cpu, true},
-    {"modules", "Modules", write_modules, true},
-    {"commandstats", "Commandstats", info_write_commandstats, false},
-    {"errorstats", "Errorstats", info_write_errorstats, true},
-    {"latencystats", "Latencystats", info_write_latencystats, false},
-    {"cluster", "Cluster", write_cluster, true},
-    {"keyspace", "Keyspace", info_write_keyspace, true},
+    {"server", "Server", write_server, BY_DEFAULT},
+    {"clients", "Clients", write_clients, BY_DEFAULT},
+    {"memory", "Memory", info_write_memory, BY_DEFAULT},
+    {"persistence", "Persistence", info_write_persistence, BY_DEFAULT},
+    {"tiering", "Tiering", info_write_tiering, BY_DEFAULT},
+    {"stats", "Stats", info_write_stats, BY_DEFAULT},
+    {"replication", "Replication", write_replication, BY_DEFAULT},
+    {"cpu", "CPU", write_cpu, BY_DEFAULT},
+    {"modules", "Modules", write_modules, BY_DEFAULT},
+    {"commandstats", "Commandstats", info_write_commandstats, IN_ALL},
+    {"errorstats", "Errorstats", info_write_errorstats, BY_DEFAULT},
+    {"latencystats", "Latencystats", info_write_latencystats, IN_ALL},
+    {"cluster", "Cluster", write_cluster, BY_DEFAULT},
+    {"keyspace", "Keyspace", info_write_keyspace, BY_DEFAULT},
+    {"debug", "Debug", info_write_debug, BY_NAME},
 };
 #define SECTION_COUNT (sizeof sections / sizeof sections[0])
 
@@ -270,7 +273,7 @@ static void select_sections(bool *chosen, struct bytes name)
     bool all = bytes_equal_nocase(name, "all") || bytes_equal_nocase(name, "everything");
     bool defaults = bytes_equal_nocase(name, "default");
     for (size_t i = 0; i < SECTION_COUNT; i++)
-        if (all || (defaults && sections[i].by_default) ||
+        if ((all && sections[i].when <= IN_ALL) || (defaults && sections[i].when == BY_DEFAULT) ||
             bytes_equal_nocase(name, sections[i].name))
             chosen[i] = true;
 }

@@ -20,6 +20,7 @@ info_section_fn info_write_stats;
 info_section_fn info_write_commandstats;
 info_section_fn info_write_errorstats;
 info_section_fn info_write_latencystats;
+info_section_fn info_write_debug;
 
 static inline void info_u64(struct buf *out, const char *name, uint64_t value)
 {

@@ -38,19 +38,23 @@ static void write_traffic(const struct stats *stats, struct buf *out)
 
 static void write_keys(const struct services *services, struct buf *out)
 {
-    static const char *const no_sync[] = {"sync_full", "sync_partial_ok", "sync_partial_err", NULL};
-    static const char *const no_limit[] = {"expired_time_cap_reached_count",
-                                           "expire_cycle_cpu_milliseconds", "evicted_keys", NULL};
     static const char *const no_eviction[] = {"total_eviction_exceeded_time",
                                               "current_eviction_exceeded_time", NULL};
+    const struct stats *stats = services->stats;
     struct exec_stats exec;
+    struct expire_stats expire;
     exec_read_stats(services->exec, &exec);
-    info_zeros(out, no_sync);
+    expire_read_stats(store_expire(services->store), &expire);
+    info_u64(out, "sync_full", stats->syncs_full);
+    info_u64(out, "sync_partial_ok", stats->syncs_partial);
+    info_u64(out, "sync_partial_err", stats->syncs_partial_refused);
     info_u64(out, "expired_keys", exec.expired_keys);
     info_u64(out, "expired_subkeys", exec.expired_fields);
     info_ratio(out, "expired_stale_perc", 0);
-    info_zeros(out, no_limit);
-    info_u64(out, "evicted_clients", services->stats->clients_evicted);
+    info_u64(out, "expired_time_cap_reached_count", expire.cut_short);
+    info_u64(out, "expire_cycle_cpu_milliseconds", expire.busy_us / 1000);
+    info_u64(out, "evicted_keys", 0);
+    info_u64(out, "evicted_clients", stats->clients_evicted);
     info_zeros(out, no_eviction);
     info_u64(out, "keyspace_hits", exec.keyspace_hits);
     info_u64(out, "keyspace_misses", exec.keyspace_misses);
@@ -106,7 +110,7 @@ static void write_work(const struct stats *stats, struct buf *out)
                                              "reply_buffer_expands", NULL};
     info_u64(out, "unexpected_error_replies", stats->unexpected_error_replies);
     info_u64(out, "total_error_replies", stats->error_replies);
-    info_u64(out, "dump_payload_sanitizations", 0);
+    info_u64(out, "dump_payload_sanitizations", stats->payloads_checked);
     info_u64(out, "total_reads_processed", stats->reads);
     info_u64(out, "total_writes_processed", stats->writes);
     info_zeros(out, no_threads);
@@ -130,6 +134,17 @@ void info_write_stats(const struct services *services, struct buf *out)
     write_absent(out);
     write_tracking(services->tracking, out);
     write_work(services->stats, out);
+}
+
+/* ---- Debug: only for who asks for it by name. */
+
+void info_write_debug(const struct services *services, struct buf *out)
+{
+    const struct stats *stats = services->stats;
+    info_u64(out, "eventloop_duration_aof_sum", 0); /* a thread writes the journal */
+    info_u64(out, "eventloop_duration_cron_sum", stats->cron_duration_us);
+    info_u64(out, "eventloop_duration_max", stats->tick_duration_us_max);
+    info_u64(out, "eventloop_cmd_per_cycle_max", stats->tick_commands_max);
 }
 
 /* ---- Per command. */

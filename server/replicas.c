@@ -9,6 +9,7 @@
 #include "server/output.h"
 #include "server/services.h"
 #include "server/session.h"
+#include "server/stats.h"
 #include "server/version.h"
 #include "storage/env.h"
 #include "storage/feed.h"
@@ -162,15 +163,18 @@ static void on_held(struct replica *replica, const struct feed_piece *piece)
         (void)snprintf(line, sizeof(line), "+CONTINUE %s\r\n",
                        store_replication_id(services->store));
         send_text(replica, line);
+        services->stats->syncs_partial++;
         log_write(LOG_NOTICE,
                   "Partial resynchronization request from %s accepted: from offset %llu on",
                   name_of(replica), (unsigned long long)feed_offset(replica->feed) + 1);
         go_online(replica);
     } else if (piece->status == ST_OK) {
         replica->phase = WAITING;
+        services->stats->syncs_full++;
     } else if (replica->partial) {
         log_write(LOG_NOTICE, "Unable to partially resync with replica %s: %s", name_of(replica),
                   piece->err.message);
+        services->stats->syncs_partial_refused++;
         replica->partial = false;
         feed_destroy(replica->feed);
         hold(replica, journal_written(services->journal));
@@ -217,6 +221,8 @@ void replicas_psync(struct replicas *replicas, struct session *session, struct b
     replica->partial = bytes_equal_nocase(id, ours) && offset > 0 &&
                        (uint64_t)offset - 1 <= written && !replica->facts.rdb_only &&
                        replica->facts.leave_out == 0;
+    if (!replica->partial && !bytes_equal(id, bytes_text("?")))
+        replicas->services->stats->syncs_partial_refused++;
     log_write(LOG_NOTICE, "Replica %s asks for synchronization", name_of(replica));
     begin(replicas, replica, replica->partial ? (uint64_t)offset - 1 : written);
 }

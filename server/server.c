@@ -406,6 +406,7 @@ static void on_tick_end(void *arg)
 static void on_cron(void *arg)
 {
     struct server *server = arg;
+    uint64_t begin_us = loop_clock_us();
     conns_cron(server->services.conns);
     expire_set_paused(store_expire(server->services.store),
                       conns_paused(server->services.conns) != CONNS_RUN);
@@ -414,6 +415,7 @@ static void on_cron(void *arg)
     hot_keys_cron(server->services.hot_keys, exec_mono_ms(server->services.exec));
     stats_sample(server->services.stats, loop_clock_us());
     memory_report_sample(server->services.stats, exec_mono_ms(server->services.exec));
+    server->services.stats->cron_duration_us += loop_clock_us() - begin_us;
 }
 
 static void on_pulse(void *arg)

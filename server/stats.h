@@ -72,9 +72,18 @@ struct stats {
     uint64_t error_replies;
     uint64_t unexpected_error_replies; /* to a master, or while the journal is replayed */
 
+    uint64_t payloads_checked; /* of RESTORE */
+
+    /* Replicas that asked for synchronization */
+    uint64_t syncs_full, syncs_partial;
+    uint64_t syncs_partial_refused; /* of the full ones: those that had hoped for less */
+
     /* Event loop: cycles that did something */
     uint64_t ticks;
     uint64_t tick_duration_us; /* sum */
+    uint64_t tick_duration_us_max;
+    uint64_t tick_commands_max;
+    uint64_t cron_duration_us; /* sum */
 
     /* Memory in use, bytes (memory_report.h); not reset */
     uint64_t memory_startup; /* when the server had started; 0: not known yet */

@@ -475,13 +475,19 @@ bool expire_tick(struct expire *expire, int64_t now_ms, int64_t budget_us)
     if (!expire->active || expire->paused)
         return false;
     struct expire_hints *hints = expire->options.ks->hints;
-    int64_t deadline_us = now_us() + budget_us;
+    int64_t begin_us = now_us();
     uint32_t count = 0;
-    while (hints->count != 0 && hints->items[0].when_ms <= now_ms) {
+    bool in_time = true;
+    while (in_time && hints->count != 0 && hints->items[0].when_ms <= now_ms) {
         struct hint hint = hints_pop(hints);
         expire_hinted(expire, &hint, now_ms);
-        if (++count % 16 == 0 && now_us() >= deadline_us)
-            return true;
+        in_time = ++count % 16 != 0 || now_us() < begin_us + budget_us;
+    }
+    if (count != 0)
+        expire->stats.busy_us += (uint64_t)(now_us() - begin_us);
+    if (!in_time) {
+        expire->stats.cut_short++;
+        return true;
     }
     if (!expire->busy && (expire->more || read_is_due(expire, now_ms))) {
         choose_place(expire, now_ms);

@@ -56,6 +56,8 @@ struct expire_stats {
     uint64_t from_ram, from_disk; /* keys expired by the cycle, by the hint's source */
     uint64_t rearmed, stale;      /* entries of the family moved to later, and dropped */
     uint64_t hints;               /* in the heap */
+    uint64_t busy_us;             /* in ticks that found something due */
+    uint64_t cut_short;           /* of them, those that used up their budget */
     int64_t lateness_ms_last, lateness_ms_max;
     uint64_t read_errors;
 };

@@ -13,6 +13,7 @@
 #include "server/config.h"
 #include "server/notify.h"
 #include "server/services.h"
+#include "server/stats.h"
 #include "storage/rdb_load.h"
 #include "storage/types/hash.h"
 
@@ -83,6 +84,7 @@ static bool load_value(struct call *c, struct bytes payload, struct rdb_load *lo
         return false;
     }
     enum status st = ST_CORRUPT;
+    c->services->stats->payloads_checked++;
     if (payload.len > FOOTER_BYTES)
         st = rdb_decode(payload.data[0],
                         bytes_make(payload.data + 1, payload.len - 1 - FOOTER_BYTES),

@@ -164,6 +164,10 @@ static void goes_on_where_it_has_stopped(void **state)
     assert_reply(pair.master, "CLIENT KILL TYPE replica", ":1");
     assert_same(&pair);
     assert_full_syncs(&pair, 2);
+    /* since the last start */
+    wait_for(pair.master, "INFO stats", "sync_full:1");
+    wait_for(pair.master, "INFO stats", "sync_partial_ok:1");
+    wait_for(pair.master, "INFO stats", "sync_partial_err:1");
     stop(&pair);
 }
 
