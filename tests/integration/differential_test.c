@@ -24,7 +24,7 @@
 #define TEXT_BYTES_MAX   400
 #define KEYS             5  /* per type */
 #define DIGEST_PERIOD    20 /* batches */
-#define RESTART_PERIOD   400
+#define RESTART_PERIOD   90
 #define EXIT_SKIPPED     77
 
 enum { ORDERED = 0, UNORDERED = 1, PAIRS = 2 /* flattened, in any order */ };
