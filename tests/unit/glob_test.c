@@ -6,6 +6,8 @@
 #include "codec/glob.h"
 #include "codec/mem.h"
 
+#include <time.h>
+
 struct glob_case {
     const char *pattern;
     const char *text;
@@ -89,9 +91,9 @@ static void many_stars_stay_cheap(void **state)
     size_t text_len = 100000;
     char *text = mem_alloc(text_len);
     memset(text, 'a', text_len);
-    int64_t start_ms = harness_now_ms();
+    clock_t start = clock(); /* of the processor's time: the machine may have other things to do */
     assert_false(glob_match(bytes_make(pattern, len), bytes_make(text, text_len), false));
-    assert_true(harness_now_ms() - start_ms < 1000);
+    assert_true(clock() - start < CLOCKS_PER_SEC);
     mem_free(text);
 }
 
