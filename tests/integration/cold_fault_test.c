@@ -115,12 +115,13 @@ static void wait_until(struct resp_client *client, const char *field)
     }
 }
 
-static void compare(struct server_fixture *server, int64_t loss_us_max)
+/* `crash_us`: when the server was killed last. */
+static void compare(struct server_fixture *server, int64_t crash_us, int64_t loss_us_max)
 {
     struct resp_client *client = server_fixture_connect(server);
     struct model *found = server_read_all(client);
     assert_non_null(found);
-    witnesses_settle(witnesses, WITNESSES, found, witness_now_us(), loss_us_max, NULL);
+    witnesses_settle(witnesses, WITNESSES, found, crash_us, loss_us_max, NULL);
     model_destroy(found);
     resp_client_close(client);
 }
@@ -132,13 +133,14 @@ static void finish(struct server_fixture *server, struct resp_client *client)
         step_all();
     assert_reply(client, "DEBUG CUT", "+OK");
     assert_reply(client, "DEBUG EVICT ALL", "*");
-    compare(server, 0);
+    compare(server, witness_now_us(), 0);
     for (int i = 0; i < 100; i++)
         step_all();
     resp_client_close(client);
+    int64_t crash_us = witness_now_us();
     server_fixture_kill(server);
     server_fixture_restart(server);
-    compare(server, LOSS_US_MAX);
+    compare(server, crash_us, LOSS_US_MAX);
     server_fixture_destroy(server);
 }
 
@@ -154,7 +156,7 @@ static void fail_and_recover(uint32_t ops, const char *part, int error)
     int64_t until_ms = harness_now_ms() + 600;
     while (harness_now_ms() < until_ms)
         step_all(); /* slowed down, never refused */
-    compare(server, 0);
+    compare(server, witness_now_us(), 0);
     io_shim_clear();
     wait_until(client, "cut_status:ok");
     finish(server, client);
@@ -244,7 +246,7 @@ static void a_really_full_disk_refuses_writes_until_there_is_room(void **state)
     }
     resp_client_set_timeout_ms(client, PATIENCE_MS);
     wait_until(client, "cut_status:err");
-    compare(server, 0);
+    compare(server, witness_now_us(), 0);
     assert_int_equal(unlink(ballast), 0);
     wait_until(client, "journal_status:ok");
     wait_until(client, "cut_status:ok");
