@@ -336,14 +336,16 @@ static void a_directory_with_something_in_it_is_left_alone(void **state)
     assert_int_equal(TOOL_RUN(f->root, "restore", f->dest), 2);
 }
 
-/* Runs the tool and kills it after ever longer times until it gets through; how often it was
- * killed. `held` must hold after each kill. */
+/* Runs the tool and kills it after ever longer times, up to some seconds, until it gets through;
+ * how often it was killed. `held` must hold after each kill. */
 static unsigned kill_until_done(struct fixture *f, const char *const *args,
                                 void (*held)(struct fixture *f))
 {
+    long after_us = 0;
     for (unsigned kills = 0; kills < KILLS_MAX; kills++) {
-        const struct timespec pause = {.tv_sec = kills * KILL_STEP_US / 1000000,
-                                       .tv_nsec = kills * KILL_STEP_US % 1000000 * 1000L};
+        const struct timespec pause = {.tv_sec = after_us / 1000000,
+                                       .tv_nsec = after_us % 1000000 * 1000};
+        after_us += KILL_STEP_US + after_us / 100;
         pid_t pid = tool_start(f->root, args);
         (void)nanosleep(&pause, NULL);
         (void)kill(pid, SIGKILL);
