@@ -243,6 +243,7 @@ struct config {
     int rdb_version; /* 9..12 */
     bool rdbcompression;
     bool rdbchecksum;
+    int rdb_key_save_delay; /* us; below 0: 1 us for so many keys */
     bool rdb_del_sync_files;
     bool stop_writes_on_bgsave_error;
     int sanitize_dump_payload; /* enum config_sanitize_payload */

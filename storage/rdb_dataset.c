@@ -5,9 +5,12 @@
 #include "storage/meta.h"
 #include "storage/rdb_record.h"
 
+#include <time.h>
+
 #define VERSION_FUNCTIONS 10
 #define LOOK_EACH_KEYS    256 /* at what would end it early */
 #define READAHEAD_BYTES   ((size_t)2 << 20)
+#define DELAY_STEP_US     10000 /* slept at once: it can be stopped in between */
 
 struct pass {
     const struct rdb_dataset *dataset;
@@ -49,6 +52,28 @@ static enum status look_around(const struct pass *pass, struct err *err)
     if (cold_failed(pass->dataset->cold, err))
         return ST_IO;
     return ST_OK;
+}
+
+/* How long to sleep after the key that was gone through last. */
+static int64_t key_delay_us(const struct pass *pass)
+{
+    int64_t delay_us = atomic_load(&pass->dataset->progress->key_delay_us);
+    return delay_us < 0 ? pass->seen % (uint64_t)-delay_us == 0 : delay_us;
+}
+
+/* In steps, in between which it can be told otherwise. */
+static void delay(const struct pass *pass)
+{
+    int64_t slept_us = 0;
+    for (;;) {
+        int64_t left_us = key_delay_us(pass) - slept_us;
+        if (left_us <= 0 || atomic_load(&pass->dataset->progress->stop))
+            return;
+        int64_t step_us = left_us < DELAY_STEP_US ? left_us : DELAY_STEP_US;
+        struct timespec step = {.tv_nsec = (long)(step_us * 1000)};
+        (void)nanosleep(&step, NULL);
+        slept_us += step_us;
+    }
 }
 
 static enum status put_record(struct pass *pass, enum object_type type, struct cold_iter *iter,
@@ -94,8 +119,11 @@ static enum status put_family(struct pass *pass, uint32_t db_id, enum object_typ
     for (cold_iter_seek_first(iter); st == ST_OK && cold_iter_valid(iter); cold_iter_next(iter)) {
         st = put_record(pass, type, iter, err);
         pass->seen++;
-        if (st == ST_OK && pass->seen % LOOK_EACH_KEYS == 0)
+        bool delayed = atomic_load(&pass->dataset->progress->key_delay_us) != 0;
+        if (st == ST_OK && (delayed || pass->seen % LOOK_EACH_KEYS == 0))
             st = look_around(pass, err);
+        if (st == ST_OK && delayed)
+            delay(pass);
         if (rdb_writer_failed(pass->target.writer))
             break;
     }

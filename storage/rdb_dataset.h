@@ -17,6 +17,7 @@ struct cold_snapshot;
 /* What the thread at work and others tell each other. */
 struct rdb_progress {
     atomic_bool stop;             /* set by others: it ends with ST_AGAIN */
+    atomic_int key_delay_us;      /* set by others: see rdb_save_set_key_delay */
     atomic_uint_fast64_t seen;    /* keys gone through so far */
     atomic_uint_fast64_t keys;    /* put so far */
     atomic_uint_fast64_t total;   /* known from the beginning on */

@@ -224,6 +224,11 @@ void rdb_save_stop(struct rdb_save *save)
     atomic_store(&save->progress.stop, true);
 }
 
+void rdb_save_set_key_delay(struct rdb_save *save, int delay_us)
+{
+    atomic_store(&save->progress.key_delay_us, delay_us);
+}
+
 bool rdb_save_running(const struct rdb_save *save)
 {
     return save->phase != IDLE;

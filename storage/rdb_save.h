@@ -71,6 +71,9 @@ void rdb_save_start(struct rdb_save *save, const struct rdb_save_options *option
 void rdb_save_now(struct rdb_save *save, const struct rdb_save_options *options);
 /* Ends a running one early: `done` is called with ST_AGAIN, not at once. */
 void rdb_save_stop(struct rdb_save *save);
+/* How long to sleep after each key, in us; below 0: 1 us after one in so many keys. For tests that
+ * want saves to last. Goes for a running one, too. */
+void rdb_save_set_key_delay(struct rdb_save *save, int delay_us);
 bool rdb_save_running(const struct rdb_save *save);
 /* A thread is at it: rdb_save_running until it has been drained, without any cut. */
 bool rdb_save_writing(const struct rdb_save *save);

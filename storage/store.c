@@ -320,6 +320,7 @@ static void start_parts(struct store *store, uint64_t cut_offset)
                                   .executor = store->snapshots,
                                   .hash_seed = store->identity.hash_seed};
     store->rdb_save = rdb_save_create(&save);
+    rdb_save_set_key_delay(store->rdb_save, options->rdb_key_delay_us);
     struct key_survey_parts survey = {
         .cold = store->cold, .reap = store->reap, .completions = store->load_completions};
     store->key_survey = key_survey_create(&survey);
@@ -469,6 +470,7 @@ void store_configure(struct store *store, const struct store_options *options)
     journal_set_fsync(store->journal, options->fsync);
     journal_set_retain(store->journal, options->retain_bytes);
     journal_set_archiving(store->journal, options->archiving);
+    rdb_save_set_key_delay(store->rdb_save, options->rdb_key_delay_us);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------

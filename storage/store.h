@@ -54,7 +54,8 @@ struct store_options {
     uint32_t samples;
     uint8_t lfu_log_factor;
     uint16_t lfu_decay_minutes;
-    bool always_cold; /* debugging: every object is demoted after every command */
+    bool always_cold;     /* debugging: every object is demoted after every command */
+    int rdb_key_delay_us; /* debugging: rdb_save_set_key_delay */
     /* Calls up. All on the main thread but wakeup. */
     wakeup_fn *wakeup;                   /* any thread: store_tick should be called soon */
     void (*journal_progress)(void *arg); /* journal thread: durability or state changed */

@@ -355,6 +355,38 @@ static void a_killed_save_leaves_the_old_file(void **state)
 
 /* ---- When ---- */
 
+/* A setting for tests of what watches saves. Nobody else waits, nor does the end of the server. */
+static void saves_last_as_long_as_they_are_told(void **state)
+{
+    (void)state;
+    struct server_fixture *ours = server_fixture_start(&(struct server_options){.args = NULL});
+    struct resp_client *client = server_fixture_connect(ours);
+    for (int i = 0; i < 100; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "SET key:%d value", i);
+        assert_reply(client, line, "+OK");
+    }
+    assert_reply(client, "CONFIG SET rdb-key-save-delay 3000", "+OK");
+    int64_t begin_ms = harness_now_ms();
+    assert_reply(client, "SAVE", "+OK");
+    assert_true(harness_now_ms() - begin_ms >= 300);
+    assert_reply(client, "CONFIG SET rdb-key-save-delay -2147483648", "+OK");
+    assert_reply(client, "SAVE", "+OK");
+    assert_reply(client, "CONFIG SET rdb-key-save-delay 2147483647", "+OK");
+    assert_reply(client, "BGSAVE", "+Background saving started");
+    wait_for_info(client, "current_save_keys_processed:1");
+    assert_reply(client, "SET key:0 other", "+OK");
+    wait_for_info(client, "rdb_bgsave_in_progress:1");
+    assert_reply(client, "CONFIG SET rdb-key-save-delay 0", "+OK");
+    wait_for_info(client, "rdb_bgsave_in_progress:0");
+    assert_reply(client, "CONFIG SET rdb-key-save-delay 2147483647", "+OK");
+    assert_reply(client, "BGSAVE", "+Background saving started");
+    wait_for_info(client, "current_save_keys_processed:1");
+    resp_client_close(client);
+    server_fixture_stop(ours);
+    server_fixture_destroy(ours);
+}
+
 static void save_points_start_saves(void **state)
 {
     (void)state;
@@ -408,6 +440,7 @@ int main(void)
         SERVER_TEST(what_is_dropped_while_it_is_saved_is_in_the_file),
         SERVER_TEST(a_failed_save_is_an_error_and_leaves_the_old_file),
         SERVER_TEST(a_killed_save_leaves_the_old_file),
+        SERVER_TEST(saves_last_as_long_as_they_are_told),
         SERVER_TEST(save_points_start_saves),
         SERVER_TEST(shutdown_saves_if_it_is_told),
     };
