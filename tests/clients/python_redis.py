@@ -4,6 +4,7 @@ Exit status 77: redis-py is not installed."""
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,25 @@ except ImportError:
     sys.exit(77)
 
 
+def free_port():
+    """Below those of outgoing connections, so that it is still free after a kill."""
+    while True:
+        port = random.randint(20000, 31999)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
 class Server:
     """A server on a free port, in a directory of its own."""
 
     def __init__(self, build_dir):
         self.program = os.environ.get("BASALT_SERVER", os.path.join(build_dir, "basalt-server"))
         self.dir = tempfile.mkdtemp(prefix="basalt-clients.")
-        self.port = random.randint(20000, 59999)
+        self.port = free_port()
         self.start()
 
     def start(self):
@@ -31,7 +44,7 @@ class Server:
             [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.dir],
             stdout=subprocess.DEVNULL)
         client = redis.Redis(port=self.port)
-        for _ in range(200):
+        for _ in range(600):
             try:
                 client.ping()
                 return

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #define SUBSCRIBERS 20
-#define PATIENCE_MS 8000
+#define PATIENCE_MS 20000
 
 static struct server_fixture *start(const char *name, const char *value)
 {

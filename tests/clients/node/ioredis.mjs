@@ -57,7 +57,7 @@ await runChecks({
         await subscriber.psubscribe("w*");
         assert.equal(await r.publish("news", "1"), 1);
         assert.equal(await r.publish("weather", "2"), 1);
-        for (let i = 0; i < 100 && messages.length < 2; i++) await sleep(20);
+        for (let i = 0; i < 1000 && messages.length < 2; i++) await sleep(20);
         assert.deepEqual(messages, [["news", "1"], ["w*", "weather", "2"]]);
         await subscriber.quit();
     },
@@ -88,7 +88,7 @@ await runChecks({
     },
     async reconnectingAfterAKill() {
         await r.set("kept", "yes");
-        await sleep(500); // appendfsync everysec: in the journal's hands by now
+        assert.deepEqual(await r.call("WAITAOF", 1, 0, 20000), [1, 0]);
         await server.kill();
         const pending = r.get("kept");
         await server.run();

@@ -57,7 +57,7 @@ for (const RESP of [2, 3]) {
         await subscriber.pSubscribe("w*", (text, channel) => messages.push([channel, text]));
         await r.publish("news", "1");
         await r.publish("weather", "2");
-        for (let i = 0; i < 100 && messages.length < 2; i++) await sleep(20);
+        for (let i = 0; i < 1000 && messages.length < 2; i++) await sleep(20);
         assert.deepEqual(messages, [["news", "1"], ["weather", "2"]]);
         subscriber.destroy();
     });
@@ -79,7 +79,7 @@ checks["the client-side cache is invalidated"] = async () => {
     assert.equal(await reader.get("cached"), "1");
     await writer.set("cached", "2");
     let value;
-    for (let i = 0; i < 100 && (value = await reader.get("cached")) !== "2"; i++) await sleep(20);
+    for (let i = 0; i < 1000 && (value = await reader.get("cached")) !== "2"; i++) await sleep(20);
     assert.equal(value, "2");
     reader.destroy();
     writer.destroy();

@@ -46,10 +46,10 @@ await runChecks({
         assert.deepEqual(await again(), { count: 2 });
         const [key] = await client.keys("sess:*");
         assert.ok((await client.ttl(key)) > 0);
-        await sleep(500);
+        assert.deepEqual(await client.sendCommand(["WAITAOF", "1", "0", "20000"]), [1, 0]);
         await server.kill(); // the session outlives the server
         await server.run();
-        for (let i = 0; i < 200 && !client.isReady; i++) await sleep(50);
+        for (let i = 0; i < 600 && !client.isReady; i++) await sleep(50);
         assert.deepEqual(await again(), { count: 3 });
         await fetch(`${url}/leave`, { headers: { cookie } });
         assert.equal(await client.exists(key), 0);
