@@ -83,19 +83,26 @@ void journal_block_header_encode(const struct journal_block *block,
     store_le32(out + BLOCK_AT_CRC, crc32c(0, out, BLOCK_AT_CRC));
 }
 
+/* The checksum of a header stands behind what it is of. */
+static enum status check_crc(const uint8_t *header, size_t len, const char *what, struct err *err)
+{
+    uint32_t crc = crc32c(0, header, len);
+    uint32_t stored = load_le32(header + len);
+    if (crc == stored)
+        return ST_OK;
+    return err_set(err, ST_CORRUPT, "%s has checksum 0x%08" PRIx32 ", its bytes give 0x%08" PRIx32,
+                   what, stored, crc);
+}
+
 enum status journal_block_header_decode(const uint8_t header[JOURNAL_BLOCK_HEADER_BYTES],
                                         struct journal_block *block_out, struct err *err)
 {
     if (memcmp(header + BLOCK_AT_MAGIC, block_magic, MAGIC_BYTES) != 0)
         return err_set(err, ST_CORRUPT, "no journal block starts here: magic is 0x%08" PRIx32,
                        load_be32(header + BLOCK_AT_MAGIC));
-    uint32_t crc = crc32c(0, header, BLOCK_AT_CRC);
-    uint32_t stored = load_le32(header + BLOCK_AT_CRC);
-    if (crc != stored)
-        return err_set(err, ST_CORRUPT,
-                       "journal block header has checksum 0x%08" PRIx32
-                       ", its bytes give 0x%08" PRIx32,
-                       stored, crc);
+    enum status st = check_crc(header, BLOCK_AT_CRC, "journal block header", err);
+    if (st != ST_OK)
+        return st;
     struct journal_block block = {
         .payload_crc = load_le32(header + BLOCK_AT_PAYLOAD_CRC),
         .offset = load_le64(header + BLOCK_AT_OFFSET),
@@ -172,13 +179,9 @@ enum status journal_segment_header_decode(const uint8_t header[JOURNAL_SEGMENT_H
     if (memcmp(header + SEGMENT_AT_MAGIC, segment_magic, sizeof(segment_magic)) != 0)
         return err_set(err, ST_CORRUPT, "not a journal segment: it starts with 0x%016" PRIx64,
                        load_be64(header + SEGMENT_AT_MAGIC));
-    uint32_t crc = crc32c(0, header, SEGMENT_AT_CRC);
-    uint32_t stored = load_le32(header + SEGMENT_AT_CRC);
-    if (crc != stored)
-        return err_set(err, ST_CORRUPT,
-                       "journal segment header has checksum 0x%08" PRIx32
-                       ", its bytes give 0x%08" PRIx32,
-                       stored, crc);
+    enum status st = check_crc(header, SEGMENT_AT_CRC, "journal segment header", err);
+    if (st != ST_OK)
+        return st;
     uint32_t version = load_le32(header + SEGMENT_AT_VERSION);
     if (version != JOURNAL_SEGMENT_VERSION)
         return err_set(err, ST_UNSUPPORTED,
@@ -230,13 +233,10 @@ enum status journal_archive_header_decode(const uint8_t header[JOURNAL_ARCHIVE_H
         return err_set(err, ST_CORRUPT,
                        "not an archived journal segment: it starts with 0x%016" PRIx64,
                        load_be64(header + ARCHIVE_AT_MAGIC));
-    uint32_t crc = crc32c(0, header, ARCHIVE_AT_CRC);
-    uint32_t stored = load_le32(header + ARCHIVE_AT_CRC);
-    if (crc != stored)
-        return err_set(err, ST_CORRUPT,
-                       "the header of an archived journal segment has checksum 0x%08" PRIx32
-                       ", its bytes give 0x%08" PRIx32,
-                       stored, crc);
+    enum status st =
+        check_crc(header, ARCHIVE_AT_CRC, "the header of an archived journal segment", err);
+    if (st != ST_OK)
+        return st;
     uint32_t version = load_le32(header + ARCHIVE_AT_VERSION);
     uint32_t flags = load_le32(header + ARCHIVE_AT_FLAGS);
     if (version != JOURNAL_ARCHIVE_VERSION || (flags & ~(uint32_t)ARCHIVE_FLAG_DAMAGED) != 0)

@@ -37,12 +37,6 @@ static void assert_digest(struct resp_client *client, const struct digest *expec
     assert_string_equal(resp_client_ask(client, "DEBUG DIGEST"), expected->text);
 }
 
-static struct server_fixture *start(const char *setting, const char *value)
-{
-    const char *const args[] = {"--enable-debug-command", "yes", setting, value, NULL};
-    return server_fixture_start(&(struct server_options){.args = args});
-}
-
 static void put_file(struct server_fixture *fixture, struct bytes content)
 {
     char path[512];
@@ -61,7 +55,7 @@ static void get_file(struct server_fixture *fixture, struct buf *out)
 
 static void reload_every_type(const char *setting, const char *value)
 {
-    struct server_fixture *fixture = start(setting, value);
+    struct server_fixture *fixture = server_fixture_start_with(setting, value);
     struct resp_client *client = server_fixture_connect(fixture);
     every_type_fill(client);
     assert_reply(client, "SELECT 7", "+OK");
@@ -102,7 +96,7 @@ static void every_type_is_the_same_afterwards(void **state)
 static void encodings_are_chosen_anew(void **state)
 {
     (void)state;
-    struct server_fixture *fixture = start("--appendfsync", "everysec");
+    struct server_fixture *fixture = server_fixture_start_with("--appendfsync", "everysec");
     struct resp_client *client = server_fixture_connect(fixture);
     assert_reply(client, "RPUSH l a b c", ":3");
     assert_reply(client, "HSET h f 1 g 2", ":2");
@@ -136,7 +130,7 @@ static void encodings_are_chosen_anew(void **state)
 static void collections_beyond_the_limit_stay_as_they_are(void **state)
 {
     (void)state;
-    struct server_fixture *fixture = start("--whole-load-limit", "64kb");
+    struct server_fixture *fixture = server_fixture_start_with("--whole-load-limit", "64kb");
     struct resp_client *client = server_fixture_connect(fixture);
     assert_reply(client, "CONFIG SET hash-max-listpack-entries 1", "+OK");
     every_type_fill(client);
@@ -158,7 +152,7 @@ static void collections_beyond_the_limit_stay_as_they_are(void **state)
 static void the_file_as_it_is_can_be_loaded(void **state)
 {
     (void)state;
-    struct server_fixture *fixture = start("--appendfsync", "always");
+    struct server_fixture *fixture = server_fixture_start_with("--appendfsync", "always");
     struct resp_client *client = server_fixture_connect(fixture);
     assert_reply(client, "SET k old", "+OK");
     assert_reply(client, "SET gone v", "+OK");
@@ -200,7 +194,7 @@ static void the_file_as_it_is_can_be_loaded(void **state)
 static void a_file_that_cannot_be_had_changes_nothing(void **state)
 {
     (void)state;
-    struct server_fixture *fixture = start("--whole-load-limit", "64kb");
+    struct server_fixture *fixture = server_fixture_start_with("--whole-load-limit", "64kb");
     struct resp_client *client = server_fixture_connect(fixture);
     struct buf content = {0};
     assert_reply(client, "DEBUG RELOAD NOSAVE", FAILED);
@@ -233,7 +227,7 @@ static void a_file_that_cannot_be_had_changes_nothing(void **state)
 static void keys_whose_time_is_over_are_not_loaded(void **state)
 {
     (void)state;
-    struct server_fixture *fixture = start("--appendfsync", "everysec");
+    struct server_fixture *fixture = server_fixture_start_with("--appendfsync", "everysec");
     struct resp_client *client = server_fixture_connect(fixture);
     assert_reply(client, "DEBUG SET-ACTIVE-EXPIRE 0", "+OK");
     assert_reply(client, "SET due v PX 1", "+OK");

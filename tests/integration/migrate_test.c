@@ -30,12 +30,6 @@ static struct server_fixture *start_reference(const char *setting, const char *v
                                                          .args = args});
 }
 
-static struct server_fixture *start_server(const char *setting, const char *value)
-{
-    const char *const args[] = {"--enable-debug-command", "yes", setting, value, NULL};
-    return server_fixture_start(&(struct server_options){.args = args});
-}
-
 /* "MIGRATE 127.0.0.1 <port> <rest>", until the next call. */
 static const char *migrate(int port, const char *rest)
 {
@@ -53,7 +47,7 @@ static char *digest(struct resp_client *client, const char *key)
 
 static void carry_all(const char *setting, const char *value)
 {
-    struct server_fixture *ours = start_server(setting, value);
+    struct server_fixture *ours = server_fixture_start_with(setting, value);
     struct server_fixture *theirs = start_reference("--appendonly", "no");
     struct resp_client *server = server_fixture_connect(ours);
     struct resp_client *reference = server_fixture_connect(theirs);
@@ -98,7 +92,7 @@ static void so_do_cold_ones(void **state)
 static void options_are_as_in_redis(void **state)
 {
     (void)state;
-    struct server_fixture *ours = start_server("--appendfsync", "always");
+    struct server_fixture *ours = server_fixture_start_with("--appendfsync", "always");
     struct server_fixture *theirs = start_reference("--requirepass", PASSWORD);
     struct resp_client *server = server_fixture_connect(ours);
     struct resp_client *reference = server_fixture_connect(theirs);
@@ -140,7 +134,7 @@ static void options_are_as_in_redis(void **state)
 static void what_is_larger_than_the_limit_together_is_refused(void **state)
 {
     (void)state;
-    struct server_fixture *ours = start_server("--whole-load-limit", "64kb");
+    struct server_fixture *ours = server_fixture_start_with("--whole-load-limit", "64kb");
     struct resp_client *server = server_fixture_connect(ours);
     assert_reply(server, "CONFIG SET rdbcompression no", "+OK");
     assert_reply(server, "SETRANGE a 40000 x", ":40001");
@@ -237,7 +231,7 @@ struct scene {
 
 static void open_scene(struct scene *scene, const char *setting, const char *value)
 {
-    scene->ours = start_server(setting, value);
+    scene->ours = server_fixture_start_with(setting, value);
     scene->mover = server_fixture_connect(scene->ours);
     scene->other = server_fixture_connect(scene->ours);
     target_open(&scene->target);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "codec/mem.h"
@@ -13,6 +12,7 @@
 #include "tests/support/harness.h"
 #include "tests/support/resp_client.h"
 #include "tests/support/server_fixture.h"
+#include "tests/support/tool_run.h"
 
 #define EXIT_SKIPPED 77
 
@@ -40,50 +40,20 @@ static int teardown(void **state)
     return result;
 }
 
-static const char *tool_program(void)
+/* Exports the server's directory to the file that the reference will load; with more arguments up
+ * to NULL. */
+static int run_export(struct fixture *fixture, const char *const *more)
 {
-    static char found[4096];
-    ssize_t len = readlink("/proc/self/exe", found, sizeof(found) - 32);
-    if (len <= 0)
-        return NULL;
-    found[len] = '\0';
-    memcpy(strrchr(found, '/') + 1, "basalt", sizeof("basalt"));
-    return access(found, X_OK) == 0 ? found : NULL;
+    char file[512];
+    const char *args[16] = {"rdb", "export", "--dir", server_fixture_dir(fixture->server),
+                            "-o",  file};
+    (void)snprintf(file, sizeof(file), "%s/dump.rdb", fixture->root);
+    for (size_t i = 0; more[i] != NULL; i++)
+        args[6 + i] = more[i];
+    return tool_run(fixture->root, args);
 }
 
-/* Runs the tool with `arguments` behind "rdb"; what it prints goes to files in the root. */
-static int run_tool(struct fixture *fixture, const char *arguments)
-{
-    char line[8192];
-    assert_in_range(snprintf(line, sizeof(line), "'%s' rdb %s >'%s/stdout' 2>'%s/stderr'",
-                             tool_program(), arguments, fixture->root, fixture->root),
-                    1, sizeof(line) - 1);
-    int status = system(line);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static int run_export(struct fixture *fixture, const char *more)
-{
-    char arguments[4096];
-    assert_in_range(snprintf(arguments, sizeof(arguments), "export --dir '%s' -o '%s/dump.rdb' %s",
-                             server_fixture_dir(fixture->server), fixture->root, more),
-                    1, sizeof(arguments) - 1);
-    return run_tool(fixture, arguments);
-}
-
-static void assert_printed(struct fixture *fixture, const char *stream, const char *text)
-{
-    static char content[65536];
-    char path[512];
-    (void)snprintf(path, sizeof(path), "%s/%s", fixture->root, stream);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    content[fread(content, 1, sizeof(content) - 1, file)] = '\0';
-    (void)fclose(file);
-    if (strstr(content, text) == NULL)
-        fail_msg("%s lacks \"%s\": %s", stream, text, content);
-}
+#define EXPORT(fixture, ...) run_export((fixture), (const char *const[]){__VA_ARGS__})
 
 static struct resp_client *start_server(struct fixture *fixture)
 {
@@ -115,8 +85,8 @@ static void what_is_exported_redis_loads(void **state)
     char *digest = mem_strdup(resp_client_ask(server, "DEBUG DIGEST"));
     resp_client_close(server);
     server_fixture_stop(fixture->server);
-    assert_int_equal(run_export(fixture, ""), 0);
-    assert_printed(fixture, "stdout", " keys as RDB version 10, ");
+    assert_int_equal(EXPORT(fixture, NULL), 0);
+    tool_assert_printed(fixture->root, "stdout", " keys as RDB version 10, ");
     struct resp_client *reference = start_reference(fixture);
     assert_string_equal(resp_client_ask(reference, "DEBUG DIGEST"), digest);
     assert_reply(reference, "FCALL f 0", ":1");
@@ -141,9 +111,10 @@ static void keys_can_be_chosen(void **state)
     assert_reply(server, "SET user:1 three", "+OK");
     resp_client_close(server);
     server_fixture_stop(fixture->server);
-    assert_int_equal(run_export(fixture, "--match 'user:*' --type string --db 0 --json"), 0);
-    assert_printed(fixture, "stdout",
-                   "{\"status\":\"ok\",\"rdb_version\":10,\"keys\":2,\"unwanted\":3,");
+    assert_int_equal(
+        EXPORT(fixture, "--match", "user:*", "--type", "string", "--db", "0", "--json", NULL), 0);
+    tool_assert_printed(fixture->root, "stdout",
+                        "{\"status\":\"ok\",\"rdb_version\":10,\"keys\":2,\"unwanted\":3,");
     struct resp_client *reference = start_reference(fixture);
     assert_reply(reference, "DBSIZE", ":2");
     assert_reply(reference, "MGET user:1 user:2", "[\"a\" \"b\"]");
@@ -157,17 +128,17 @@ static void keys_can_be_chosen(void **state)
 static void a_packed_file_can_be_imported(void **state)
 {
     struct fixture *fixture = *state;
-    char arguments[4096];
+    char file[512];
     struct resp_client *server = start_server(fixture);
     assert_reply(server, "DEBUG POPULATE 20000 key 100", "+OK");
     char *digest = mem_strdup(resp_client_ask(server, "DEBUG DIGEST"));
     resp_client_close(server);
     server_fixture_stop(fixture->server);
-    assert_int_equal(run_export(fixture, "--zstd"), 0);
-    (void)snprintf(arguments, sizeof(arguments),
-                   "import '%s/dump.rdb' --dir '%s' --replace-dataset", fixture->root,
-                   server_fixture_dir(fixture->server));
-    assert_int_equal(run_tool(fixture, arguments), 0);
+    assert_int_equal(EXPORT(fixture, "--zstd", NULL), 0);
+    (void)snprintf(file, sizeof(file), "%s/dump.rdb", fixture->root);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", file, "--dir",
+                              server_fixture_dir(fixture->server), "--replace-dataset"),
+                     0);
     server_fixture_restart(fixture->server);
     server = server_fixture_connect(fixture->server);
     assert_string_equal(resp_client_ask(server, "DEBUG DIGEST"), digest);
@@ -182,17 +153,17 @@ static void changes_in_the_journal_are_not_left_out_in_silence(void **state)
     struct resp_client *server = start_server(fixture);
     assert_reply(server, "SET key old", "+OK");
     assert_reply(server, "DEBUG CUT", "+OK");
-    assert_int_equal(run_export(fixture, ""), 1);
-    assert_printed(fixture, "stderr", "in use by another process");
+    assert_int_equal(EXPORT(fixture, NULL), 1);
+    tool_assert_printed(fixture->root, "stderr", "in use by another process");
     assert_reply(server, "CONFIG SET appendfsync always flush-interval 600000", "+OK");
     assert_reply(server, "SET key new", "+OK");
     resp_client_close(server);
     server_fixture_kill(fixture->server);
-    assert_int_equal(run_export(fixture, ""), 1);
-    assert_printed(fixture, "stderr", "changes that are not in RocksDB yet");
-    assert_printed(fixture, "stderr", "--ignore-journal");
-    assert_int_equal(run_export(fixture, "--ignore-journal"), 3);
-    assert_printed(fixture, "stdout", "NOT EXPORTED: ");
+    assert_int_equal(EXPORT(fixture, NULL), 1);
+    tool_assert_printed(fixture->root, "stderr", "changes that are not in RocksDB yet");
+    tool_assert_printed(fixture->root, "stderr", "--ignore-journal");
+    assert_int_equal(EXPORT(fixture, "--ignore-journal", NULL), 3);
+    tool_assert_printed(fixture->root, "stdout", "NOT EXPORTED: ");
     struct resp_client *reference = start_reference(fixture);
     assert_reply(reference, "GET key", "\"old\"");
     resp_client_close(reference);
@@ -208,9 +179,9 @@ static void deadlines_of_fields_need_version_12(void **state)
     assert_reply(server, "HPEXPIREAT hash 4102444800000 FIELDS 1 later", "[:1]");
     resp_client_close(server);
     server_fixture_stop(fixture->server);
-    assert_int_equal(run_export(fixture, "--rdb-version 12"), 0);
-    assert_int_equal(run_export(fixture, ""), 3);
-    assert_printed(fixture, "stdout", "the deadlines of fields of 1 hashes");
+    assert_int_equal(EXPORT(fixture, "--rdb-version", "12", NULL), 0);
+    assert_int_equal(EXPORT(fixture, NULL), 3);
+    tool_assert_printed(fixture->root, "stdout", "the deadlines of fields of 1 hashes");
     struct resp_client *reference = start_reference(fixture);
     assert_reply(reference, "HLEN hash", ":3");
     resp_client_close(reference);
@@ -221,17 +192,21 @@ static void deadlines_of_fields_need_version_12(void **state)
 static void a_wrong_command_line_is_explained(void **state)
 {
     struct fixture *fixture = *state;
-    assert_int_equal(run_tool(fixture, "export --help"), 0);
-    assert_printed(fixture, "stdout", "--rdb-version");
-    assert_int_equal(run_tool(fixture, "export --dir d"), 2);
-    assert_printed(fixture, "stderr", "into which file?");
-    assert_int_equal(run_tool(fixture, "export -o f"), 2);
-    assert_int_equal(run_tool(fixture, "export --dir d -o f --rdb-version 8"), 2);
-    assert_int_equal(run_tool(fixture, "export --dir d -o f --type module"), 2);
-    assert_int_equal(run_tool(fixture, "export --dir d -o f --db x"), 2);
-    assert_int_equal(run_tool(fixture, "export --dir d -o f more"), 2);
-    assert_int_equal(run_tool(fixture, "export --dir /missing -o /dev/null/f"), 1);
-    assert_int_equal(run_tool(fixture, "export --dir /missing -o -"), 1);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "export", "--help"), 0);
+    tool_assert_printed(fixture->root, "stdout", "--rdb-version");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "export", "--dir", "d"), 2);
+    tool_assert_printed(fixture->root, "stderr", "into which file?");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "export", "-o", "f"), 2);
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "export", "--dir", "d", "-o", "f", "--rdb-version", "8"), 2);
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "export", "--dir", "d", "-o", "f", "--type", "module"), 2);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "export", "--dir", "d", "-o", "f", "--db", "x"),
+                     2);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "export", "--dir", "d", "-o", "f", "more"), 2);
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "export", "--dir", "/missing", "-o", "/dev/null/f"), 1);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "export", "--dir", "/missing", "-o", "-"), 1);
 }
 
 int main(void)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "codec/buf.h"
@@ -15,9 +14,9 @@
 #include "tests/support/harness.h"
 #include "tests/support/resp_client.h"
 #include "tests/support/server_fixture.h"
+#include "tests/support/tool_run.h"
 
-#define EXIT_SKIPPED  77
-#define TOOL_ARGS_MAX 16
+#define EXIT_SKIPPED 77
 
 struct fixture {
     char *root;
@@ -48,84 +47,6 @@ static int teardown(void **state)
     mem_free(fixture->root);
     mem_free(fixture);
     return result;
-}
-
-/* ---- The tool ---- */
-
-/* The basalt next to this program, or $BASALT_TOOL; NULL when there is none. */
-static const char *tool_program(void)
-{
-    static char found[4096];
-    const char *given = getenv("BASALT_TOOL");
-    if (given != NULL)
-        return given;
-    ssize_t len = readlink("/proc/self/exe", found, sizeof(found) - 32);
-    if (len <= 0)
-        return NULL;
-    found[len] = '\0';
-    memcpy(strrchr(found, '/') + 1, "basalt", sizeof("basalt"));
-    return access(found, X_OK) == 0 ? found : NULL;
-}
-
-static pid_t start_tool(struct fixture *fixture, int input, const char *const *args)
-{
-    char path[512];
-    const char *argv[TOOL_ARGS_MAX + 2] = {"basalt"};
-    for (size_t i = 0; args[i] != NULL; i++) {
-        assert_true(i < TOOL_ARGS_MAX);
-        argv[i + 1] = args[i];
-    }
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid > 0)
-        return pid;
-    make_path(path, fixture->root, "stdout");
-    int out = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    make_path(path, fixture->root, "stderr");
-    int err = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (dup2(input, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
-        _exit(126);
-    union {
-        const char **borrowed;
-        char *const *exec;
-    } arguments = {.borrowed = argv};
-    (void)execv(tool_program(), arguments.exec);
-    _exit(127);
-}
-
-static int wait_tool(pid_t pid)
-{
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-/* Runs it with arguments up to NULL; returns its exit status. */
-static int run_tool(struct fixture *fixture, const char *const *args)
-{
-    int input = open("/dev/null", O_RDONLY);
-    pid_t pid = start_tool(fixture, input, args);
-    close(input);
-    return wait_tool(pid);
-}
-
-#define TOOL(fixture, ...) run_tool((fixture), (const char *const[]){__VA_ARGS__, NULL})
-
-/* What the last run printed to "stdout" or "stderr" holds `text`. */
-static void assert_printed(struct fixture *fixture, const char *stream, const char *text)
-{
-    static char content[65536];
-    char path[512];
-    make_path(path, fixture->root, stream);
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    size_t len = fread(content, 1, sizeof(content) - 1, file);
-    content[len] = '\0';
-    (void)fclose(file);
-    if (strstr(content, text) == NULL)
-        fail_msg("%s lacks \"%s\": %s", stream, text, content);
 }
 
 /* ---- Two servers ---- */
@@ -191,9 +112,10 @@ static void a_saved_dataset_is_served_with_the_same_answers(void **state)
     struct resp_client *reference = server_fixture_connect(start_reference(fixture));
     fill(reference);
     assert_reply(reference, "SAVE", "+OK");
-    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 0);
-    assert_printed(fixture, "stdout", "Imported 6,309 keys (3 with an expiry)");
-    assert_printed(fixture, "stdout", "db9: 1,001 keys, 1 with an expiry");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", fixture->rdb, "--dir", fixture->data),
+                     0);
+    tool_assert_printed(fixture->root, "stdout", "Imported 6,309 keys (3 with an expiry)");
+    tool_assert_printed(fixture->root, "stdout", "db9: 1,001 keys, 1 with an expiry");
     struct server_fixture *ours = start_server(fixture);
     struct resp_client *server = server_fixture_connect(ours);
     assert_same(reference, server, "DBSIZE");
@@ -286,11 +208,13 @@ static void values_of_all_types_are_served_with_the_same_digests(void **state)
     struct resp_client *reference = server_fixture_connect(start_reference(fixture));
     fill_types(reference);
     assert_reply(reference, "SAVE", "+OK");
-    assert_int_equal(TOOL(fixture, "rdb", "import", "--json", fixture->rdb, "--dir", fixture->data),
-                     0);
-    assert_printed(fixture, "stdout", "{\"status\":\"ok\",\"rdb_version\":10");
-    assert_printed(fixture, "stdout", "\"functions\":1");
-    assert_printed(fixture, "stdout", "\"databases\":{\"0\":{\"keys\":11,\"expires\":1}}");
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "import", "--json", fixture->rdb, "--dir", fixture->data),
+        0);
+    tool_assert_printed(fixture->root, "stdout", "{\"status\":\"ok\",\"rdb_version\":10");
+    tool_assert_printed(fixture->root, "stdout", "\"functions\":1");
+    tool_assert_printed(fixture->root, "stdout",
+                        "\"databases\":{\"0\":{\"keys\":11,\"expires\":1}}");
     struct server_fixture *ours = start_server(fixture);
     struct resp_client *server = server_fixture_connect(ours);
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
@@ -327,15 +251,16 @@ static void values_of_modules_are_left_out_and_told_by_the_exit_status(void **st
     char path[512];
     make_path(path, fixture->root, "small.rdb");
     write_file(path, bytes_make(small_file, sizeof(small_file) - 1));
-    assert_int_equal(TOOL(fixture, "rdb", "import", path, "--json", "--dir", fixture->data), 3);
-    assert_printed(fixture, "stdout", "\"skipped\":{\"module\":1}");
-    assert_printed(fixture, "stdout",
-                   "\"databases\":{\"0\":{\"keys\":2,\"expires\":0},"
-                   "\"2\":{\"keys\":1,\"expires\":0}}");
-    assert_int_equal(TOOL(fixture, "rdb", "import", path, "--replace-dataset", "--skip-modules",
-                          "--dir", fixture->data),
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "import", path, "--json", "--dir", fixture->data), 3);
+    tool_assert_printed(fixture->root, "stdout", "\"skipped\":{\"module\":1}");
+    tool_assert_printed(fixture->root, "stdout",
+                        "\"databases\":{\"0\":{\"keys\":2,\"expires\":0},"
+                        "\"2\":{\"keys\":1,\"expires\":0}}");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", path, "--replace-dataset",
+                              "--skip-modules", "--dir", fixture->data),
                      0);
-    assert_printed(fixture, "stdout", "NOT IMPORTED: 1 values of modules.");
+    tool_assert_printed(fixture->root, "stdout", "NOT IMPORTED: 1 values of modules.");
 }
 
 static void only_wanted_keys_are_imported_also_of_packed_files(void **state)
@@ -363,16 +288,17 @@ static void only_wanted_keys_are_imported_also_of_packed_files(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char databases[256];
         (void)snprintf(databases, sizeof(databases), "\"databases\":%s", cases[i].databases);
-        assert_int_equal(TOOL(fixture, "rdb", "import", path, "--json", "--replace-dataset",
-                              "--skip-modules", cases[i].option, cases[i].value, "--dir",
-                              fixture->data),
+        assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", path, "--json",
+                                  "--replace-dataset", "--skip-modules", cases[i].option,
+                                  cases[i].value, "--dir", fixture->data),
                          0);
-        assert_printed(fixture, "stdout", databases);
+        tool_assert_printed(fixture->root, "stdout", databases);
     }
     write_file(path, bytes_make(packed.data, packed.len - 3));
     assert_int_equal(
-        TOOL(fixture, "rdb", "import", path, "--replace-dataset", "--dir", fixture->data), 1);
-    assert_printed(fixture, "stderr", "cut off");
+        TOOL_RUN(fixture->root, "rdb", "import", path, "--replace-dataset", "--dir", fixture->data),
+        1);
+    tool_assert_printed(fixture->root, "stderr", "cut off");
     buf_deinit(&packed);
 }
 
@@ -388,19 +314,20 @@ static void a_dataset_is_replaced_only_while_its_server_rests(void **state)
     assert_reply(reference, "SET new 1", "+OK");
     assert_reply(reference, "SAVE", "+OK");
     resp_client_close(reference);
-    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 1);
-    assert_printed(fixture, "stderr", "holds a dataset already");
-    assert_printed(fixture, "stderr", "--replace-dataset");
-    assert_int_equal(
-        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace-dataset"),
-        1);
-    assert_printed(fixture, "stderr", "in use by another process");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", fixture->rdb, "--dir", fixture->data),
+                     1);
+    tool_assert_printed(fixture->root, "stderr", "holds a dataset already");
+    tool_assert_printed(fixture->root, "stderr", "--replace-dataset");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", fixture->rdb, "--dir", fixture->data,
+                              "--replace-dataset"),
+                     1);
+    tool_assert_printed(fixture->root, "stderr", "in use by another process");
     assert_reply(server, "INCR old", ":101");
     resp_client_close(server);
     server_fixture_kill(ours); /* there is a journal to replay now */
-    assert_int_equal(
-        TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--replace-dataset"),
-        0);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", fixture->rdb, "--dir", fixture->data,
+                              "--replace-dataset"),
+                     0);
     server_fixture_restart(ours);
     server = server_fixture_connect(ours);
     assert_reply(server, "GET old", "nil");
@@ -423,12 +350,14 @@ static void a_file_cut_off_is_refused_with_the_offset(void **state)
     assert_reply(reference, "DEBUG POPULATE 1000", "+OK");
     assert_reply(reference, "SAVE", "+OK");
     assert_int_equal(truncate(fixture->rdb, 5000), 0);
-    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data), 1);
-    assert_printed(fixture, "stderr", "RDB offset ");
-    assert_printed(fixture, "stderr", "the file ends here");
-    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--json"),
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", fixture->rdb, "--dir", fixture->data),
                      1);
-    assert_printed(fixture, "stdout", "{\"status\":\"error\",\"error\":\"corrupt\"");
+    tool_assert_printed(fixture->root, "stderr", "RDB offset ");
+    tool_assert_printed(fixture->root, "stderr", "the file ends here");
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "import", fixture->rdb, "--dir", fixture->data, "--json"),
+        1);
+    tool_assert_printed(fixture->root, "stdout", "{\"status\":\"error\",\"error\":\"corrupt\"");
     assert_int_equal(rmdir(fixture->data), 0); /* empty */
     resp_client_close(reference);
     server_fixture_destroy(fixture->reference);
@@ -445,21 +374,21 @@ static void standard_input_is_read_and_signals_end_the_import(void **state)
     memcpy(argv, args, sizeof(argv));
     argv[4] = fixture->data;
     int input = open(fixture->rdb, O_RDONLY);
-    assert_int_equal(wait_tool(start_tool(fixture, input, argv)), 0);
+    assert_int_equal(tool_wait(tool_start_from(fixture->root, input, argv)), 0);
     close(input);
-    assert_printed(fixture, "stdout", "Imported 1,000 keys");
+    tool_assert_printed(fixture->root, "stdout", "Imported 1,000 keys");
     int ends[2];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     (void)snprintf(fixture->data, sizeof(fixture->data), "%s/other", fixture->root);
     char work[512];
     make_path(work, fixture->data, "import.tmp/rocksdb/CURRENT");
-    pid_t pid = start_tool(fixture, ends[0], argv);
+    pid_t pid = tool_start_from(fixture->root, ends[0], argv);
     int64_t deadline_ms = harness_now_ms() + 20000;
     while (access(work, F_OK) != 0 && harness_now_ms() < deadline_ms)
         (void)usleep(1000);
     assert_int_equal(kill(pid, SIGINT), 0);
-    assert_int_equal(wait_tool(pid), 128 + SIGINT);
-    assert_printed(fixture, "stderr", "interrupted");
+    assert_int_equal(tool_wait(pid), 128 + SIGINT);
+    tool_assert_printed(fixture->root, "stderr", "interrupted");
     assert_int_equal(rmdir(fixture->data), 0);
     close(ends[0]);
     close(ends[1]);
@@ -470,27 +399,31 @@ static void standard_input_is_read_and_signals_end_the_import(void **state)
 static void a_wrong_command_line_is_explained(void **state)
 {
     struct fixture *fixture = *state;
-    assert_int_equal(TOOL(fixture, "--version"), 0);
-    assert_printed(fixture, "stdout", "basalt ");
-    assert_int_equal(TOOL(fixture, "--help"), 0);
-    assert_printed(fixture, "stdout", "rdb import");
-    assert_int_equal(TOOL(fixture, "rdb", "--help"), 0);
-    assert_printed(fixture, "stdout", "--replace-dataset");
-    assert_int_equal(TOOL(fixture, "fly"), 2);
-    assert_printed(fixture, "stderr", "no command \"fly\"");
-    assert_int_equal(TOOL(fixture, "rdb", "import"), 2);
-    assert_int_equal(TOOL(fixture, "rdb", "import", "file"), 2);
-    assert_printed(fixture, "stderr", "--dir");
-    assert_int_equal(TOOL(fixture, "rdb", "import", "file", "more", "--dir", "d"), 2);
-    assert_int_equal(TOOL(fixture, "rdb", "import", "file", "--dir"), 2);
-    assert_int_equal(TOOL(fixture, "rdb", "import", "file", "--dir", "d", "--fast"), 2);
-    assert_printed(fixture, "stderr", "--fast");
-    assert_int_equal(TOOL(fixture, "rdb", "import", "f", "--dir", "d", "--memory", "12mb"), 2);
-    assert_int_equal(TOOL(fixture, "rdb", "import", "f", "--dir", "d", "--databases", "0"), 2);
-    assert_int_equal(TOOL(fixture, "rdb", "import", fixture->root, "--dir", fixture->data), 1);
-    assert_printed(fixture, "stderr", "is a directory");
-    assert_int_equal(TOOL(fixture, "rdb", "import", "/missing", "--dir", fixture->data), 1);
-    assert_printed(fixture, "stderr", "/missing: No such file");
+    assert_int_equal(TOOL_RUN(fixture->root, "--version"), 0);
+    tool_assert_printed(fixture->root, "stdout", "basalt ");
+    assert_int_equal(TOOL_RUN(fixture->root, "--help"), 0);
+    tool_assert_printed(fixture->root, "stdout", "rdb import");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "--help"), 0);
+    tool_assert_printed(fixture->root, "stdout", "--replace-dataset");
+    assert_int_equal(TOOL_RUN(fixture->root, "fly"), 2);
+    tool_assert_printed(fixture->root, "stderr", "no command \"fly\"");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import"), 2);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", "file"), 2);
+    tool_assert_printed(fixture->root, "stderr", "--dir");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", "file", "more", "--dir", "d"), 2);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", "file", "--dir"), 2);
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", "file", "--dir", "d", "--fast"), 2);
+    tool_assert_printed(fixture->root, "stderr", "--fast");
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "import", "f", "--dir", "d", "--memory", "12mb"), 2);
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "import", "f", "--dir", "d", "--databases", "0"), 2);
+    assert_int_equal(
+        TOOL_RUN(fixture->root, "rdb", "import", fixture->root, "--dir", fixture->data), 1);
+    tool_assert_printed(fixture->root, "stderr", "is a directory");
+    assert_int_equal(TOOL_RUN(fixture->root, "rdb", "import", "/missing", "--dir", fixture->data),
+                     1);
+    tool_assert_printed(fixture->root, "stderr", "/missing: No such file");
     assert_int_not_equal(access(fixture->data, F_OK), 0);
 }
 

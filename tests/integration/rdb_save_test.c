@@ -27,12 +27,6 @@ static struct server_fixture *start_reference(const char *dir)
     return server_fixture_start(&options);
 }
 
-static struct server_fixture *start_server(const char *setting, const char *value)
-{
-    const char *const args[] = {"--enable-debug-command", "yes", setting, value, NULL};
-    return server_fixture_start(&(struct server_options){.args = args});
-}
-
 /* Asks both the same and compares the answers. */
 static void assert_same(struct resp_client *reference, struct resp_client *server,
                         const char *request)
@@ -62,7 +56,7 @@ static void carry_key(struct resp_client *from, struct resp_client *to, const ch
 
 static void carry_all(const char *setting, const char *value)
 {
-    struct server_fixture *ours = start_server(setting, value);
+    struct server_fixture *ours = server_fixture_start_with(setting, value);
     struct server_fixture *theirs = start_reference(NULL);
     struct resp_client *server = server_fixture_connect(ours);
     struct resp_client *reference = server_fixture_connect(theirs);
@@ -94,7 +88,7 @@ static void cold_values_are_dumped_whole(void **state)
 static void a_dump_needs_all_of_a_value_and_has_a_limit(void **state)
 {
     (void)state;
-    struct server_fixture *ours = start_server("--whole-load-limit", "64kb");
+    struct server_fixture *ours = server_fixture_start_with("--whole-load-limit", "64kb");
     struct resp_client *server = server_fixture_connect(ours);
     every_type_fill(server);
     assert_reply(server, "DEBUG EVICT all", "+OK");
@@ -152,7 +146,7 @@ static void drop_loaded(struct server_fixture *theirs, char *dir)
 static void save_and_compare(const char *setting, const char *value, const char *version)
 {
     char *dir;
-    struct server_fixture *ours = start_server(setting, value);
+    struct server_fixture *ours = server_fixture_start_with(setting, value);
     struct resp_client *server = server_fixture_connect(ours);
     every_type_fill(server);
     (void)resp_client_call(server, "CONFIG", "SET", "rdb-version", version, NULL);
@@ -205,7 +199,7 @@ static void a_file_is_of_one_moment(void **state)
     enum { PAIRS = 50, TRANSACTIONS = 30000 };
     (void)state;
     char *dir, line[64];
-    struct server_fixture *ours = start_server("--appendfsync", "everysec");
+    struct server_fixture *ours = server_fixture_start_with("--appendfsync", "everysec");
     struct resp_client *writer = server_fixture_connect(ours);
     struct resp_client *server = server_fixture_connect(ours);
     assert_reply(server, "DEBUG POPULATE 50000 key 100", "+OK");
@@ -262,7 +256,7 @@ static void what_is_dropped_while_it_is_saved_is_in_the_file(void **state)
 {
     (void)state;
     char *dir;
-    struct server_fixture *ours = start_server("--appendfsync", "everysec");
+    struct server_fixture *ours = server_fixture_start_with("--appendfsync", "everysec");
     struct resp_client *server = server_fixture_connect(ours);
     every_type_fill(server);
     assert_reply(server, "DEBUG POPULATE 200000 key 100", "+OK");
@@ -390,7 +384,7 @@ static void saves_last_as_long_as_they_are_told(void **state)
 static void save_points_start_saves(void **state)
 {
     (void)state;
-    struct server_fixture *ours = start_server("--save", "1 3");
+    struct server_fixture *ours = server_fixture_start_with("--save", "1 3");
     struct resp_client *server = server_fixture_connect(ours);
     assert_reply(server, "MSET a 1 b 2", "+OK");
     assert_true(info_says(server, "rdb_changes_since_last_save:2"));
@@ -407,7 +401,7 @@ static void shutdown_saves_if_it_is_told(void **state)
 {
     (void)state;
     int status;
-    struct server_fixture *ours = start_server("--appendfsync", "everysec");
+    struct server_fixture *ours = server_fixture_start_with("--appendfsync", "everysec");
     struct resp_client *server = server_fixture_connect(ours);
     assert_reply(server, "DEBUG POPULATE 1000", "+OK");
     assert_ok(resp_client_send(server, bytes_text("SHUTDOWN SAVE\r\n"), NULL), NULL);

@@ -13,6 +13,7 @@
 #define SCRATCH_PREFIX       "basalt-test-"
 #define SHOWN_BYTES_MAX      512
 #define NFTW_DESCRIPTORS_MAX 16
+#define PAUSE_NS             200000
 
 void harness_assert_status(enum status actual, enum status expected, const struct err *err,
                            const char *expression, const char *file, int line)
@@ -80,6 +81,12 @@ void harness_remove_dir(const char *path)
     if (strstr(path, "/" SCRATCH_PREFIX) == NULL)
         fail_msg("%s is not a directory of harness_make_dir", path);
     (void)nftw(path, remove_entry, NFTW_DESCRIPTORS_MAX, FTW_DEPTH | FTW_PHYS);
+}
+
+void harness_pause(void)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    (void)nanosleep(&pause, NULL);
 }
 
 int64_t harness_now_ms(void)

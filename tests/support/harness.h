@@ -56,5 +56,17 @@ void harness_remove_dir(const char *path);
 
 /* A monotonic clock for deadlines. */
 int64_t harness_now_ms(void);
+/* Lets other threads or processes get there: a test waits for conditions, not for times. */
+#define WAIT_UNTIL(condition)                                                                      \
+    do {                                                                                           \
+        int64_t give_up = harness_now_ms() + 20000;                                                \
+        while (!(condition)) {                                                                     \
+            if (harness_now_ms() > give_up)                                                        \
+                fail_msg("waited too long for " #condition);                                       \
+            harness_pause();                                                                       \
+        }                                                                                          \
+    } while (0)
+/* A moment of that. */
+void harness_pause(void);
 
 #endif

@@ -6,6 +6,9 @@
 #include "storage/value_type.h"
 #include "tests/support/harness.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
+
 static void open_store(struct large_world *w)
 {
     struct err err;
@@ -138,5 +141,16 @@ void large_world_disturb(struct large_world *w, size_t evict_max)
         break;
     default:
         break;
+    }
+}
+
+void large_world_each_seed(uint64_t seeds, void (*run)(uint64_t seed))
+{
+    const char *given = getenv("BASALT_TEST_SEED");
+    uint64_t first = given != NULL ? strtoull(given, NULL, 10) : 1;
+    uint64_t last = given != NULL ? first : seeds;
+    for (uint64_t seed = first; seed <= last; seed++) {
+        print_message("seed %" PRIu64 "\n", seed);
+        run(seed);
     }
 }

@@ -41,5 +41,8 @@ void large_world_cut(struct large_world *w);
 void large_world_disturb(struct large_world *w, size_t evict_max);
 /* Closes the store, all written, and opens it. */
 void large_world_reopen(struct large_world *w);
+/* Runs a random test with each seed from 1 to `seeds`, or only that of $BASALT_TEST_SEED, which it
+ * prints. */
+void large_world_each_seed(uint64_t seeds, void (*run)(uint64_t seed));
 
 #endif

@@ -283,6 +283,12 @@ struct server_fixture *server_fixture_start(const struct server_options *options
     return fixture;
 }
 
+struct server_fixture *server_fixture_start_with(const char *setting, const char *value)
+{
+    const char *const args[] = {"--enable-debug-command", "yes", setting, value, NULL};
+    return server_fixture_start(&(struct server_options){.args = args});
+}
+
 static void forget(struct server_fixture *fixture)
 {
     struct server_fixture **link = &fixtures;

@@ -45,6 +45,8 @@ const char *server_fixture_reference(void);
 
 /* Starts the server and waits until it answers PING. */
 struct server_fixture *server_fixture_start(const struct server_options *options);
+/* The server under test with DEBUG and one setting. */
+struct server_fixture *server_fixture_start_with(const char *setting, const char *value);
 /* The same for a server that may refuse to start: ST_IO if it exits first, ST_AGAIN if it does not
  * answer in time; `*out` is valid in every case, for its log and exit status. */
 MUST_USE enum status server_fixture_try_start(const struct server_options *options,

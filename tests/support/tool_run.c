@@ -32,7 +32,7 @@ static int open_output(const char *dir, const char *name)
     return open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 }
 
-pid_t tool_start(const char *dir, const char *const *args)
+pid_t tool_start_from(const char *dir, int input, const char *const *args)
 {
     const char *argv[TOOL_ARGS_MAX + 2] = {"basalt"};
     for (size_t i = 0; args[i] != NULL; i++) {
@@ -44,7 +44,6 @@ pid_t tool_start(const char *dir, const char *const *args)
     assert_true(pid >= 0);
     if (pid > 0)
         return pid;
-    int input = open("/dev/null", O_RDONLY);
     if (dup2(input, 0) < 0 || dup2(open_output(dir, "stdout"), 1) < 0 ||
         dup2(open_output(dir, "stderr"), 2) < 0)
         _exit(126);
@@ -54,6 +53,14 @@ pid_t tool_start(const char *dir, const char *const *args)
     } arguments = {.borrowed = argv};
     (void)execv(tool_program(), arguments.exec);
     _exit(127);
+}
+
+pid_t tool_start(const char *dir, const char *const *args)
+{
+    int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pid_t pid = tool_start_from(dir, input, args);
+    (void)close(input);
+    return pid;
 }
 
 int tool_wait(pid_t pid)

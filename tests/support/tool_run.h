@@ -11,6 +11,8 @@ const char *tool_program(void);
 /* Starts it with arguments up to NULL; what it prints goes to the files "stdout" and "stderr" of
  * `dir`. */
 pid_t tool_start(const char *dir, const char *const *args);
+/* The same with something to read: `input`, a file descriptor. */
+pid_t tool_start_from(const char *dir, int input, const char *const *args);
 /* Waits for its end; the exit status, or -signal if it was killed. */
 int tool_wait(pid_t pid);
 /* Both; fails the test if it is killed. */

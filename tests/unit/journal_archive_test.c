@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "codec/mem.h"
 #include "tests/support/harness.h"
@@ -32,16 +31,6 @@ static int teardown(void **state)
     journal_fixture_destroy(*state);
     return 0;
 }
-
-#define WAIT_UNTIL(condition)                                                                      \
-    do {                                                                                           \
-        int64_t give_up = harness_now_ms() + 20000;                                                \
-        while (!(condition)) {                                                                     \
-            if (harness_now_ms() > give_up)                                                        \
-                fail_msg("waited too long for " #condition);                                       \
-            (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                          \
-        }                                                                                          \
-    } while (0)
 
 static struct journal_stats stats_of(struct journal_fixture *fixture)
 {

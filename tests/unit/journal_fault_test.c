@@ -9,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "codec/mem.h"
 #include "storage/journal_discard.h"
@@ -29,16 +28,6 @@ static int teardown(void **state)
     journal_fixture_destroy(*state);
     return 0;
 }
-
-#define WAIT_UNTIL(condition)                                                                      \
-    do {                                                                                           \
-        int64_t give_up = harness_now_ms() + 10000;                                                \
-        while (!(condition)) {                                                                     \
-            if (harness_now_ms() > give_up)                                                        \
-                fail_msg("waited too long for " #condition);                                       \
-            (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                          \
-        }                                                                                          \
-    } while (0)
 
 /* Some segments' worth of work, with waits for durability, releases, and a reader. */
 static void work(struct journal_fixture *fixture, unsigned steps)

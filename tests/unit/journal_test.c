@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "codec/mem.h"
 #include "tests/support/harness.h"
@@ -23,17 +22,6 @@ static int teardown(void **state)
     journal_fixture_destroy(*state);
     return 0;
 }
-
-/* Lets the journal thread do what it was told; a test waits for conditions, not for times. */
-#define WAIT_UNTIL(condition)                                                                      \
-    do {                                                                                           \
-        int64_t give_up = harness_now_ms() + 10000;                                                \
-        while (!(condition)) {                                                                     \
-            if (harness_now_ms() > give_up)                                                        \
-                fail_msg("waited too long for " #condition);                                       \
-            (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);                          \
-        }                                                                                          \
-    } while (0)
 
 static void staged_commands_come_back_after_a_restart(void **state)
 {

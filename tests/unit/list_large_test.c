@@ -12,9 +12,7 @@
 #include "storage/value_type.h"
 #include "tests/support/large_world.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SEEDS     6
 #define STEPS     4000
@@ -258,7 +256,6 @@ static void run(uint64_t seed)
 {
     static const int node_sizes[] = {5, -1, 1, 30};
     struct world *w = mem_calloc(1, sizeof(*w));
-    print_message("seed %" PRIu64 "\n", seed);
     large_world_open(&w->large, seed);
     w->node_size = node_sizes[seed % (sizeof(node_sizes) / sizeof(node_sizes[0]))];
     for (uint32_t step = 0; step < STEPS; step++) {
@@ -278,9 +275,7 @@ static void run(uint64_t seed)
 static void random_changes_equal_a_model(void **state)
 {
     (void)state;
-    const char *seed = getenv("BASALT_TEST_SEED");
-    for (uint64_t i = 1; i <= SEEDS; i++)
-        run(seed != NULL ? strtoull(seed, NULL, 10) : i);
+    large_world_each_seed(SEEDS, run);
 }
 
 int main(void)

@@ -12,7 +12,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define SEEDS        6
 #define STEPS        4000
@@ -355,7 +354,6 @@ static void ask(struct world *w)
 static void run(uint64_t seed)
 {
     struct world *w = mem_calloc(1, sizeof(*w));
-    print_message("seed %" PRIu64 "\n", seed);
     large_world_open(&w->large, seed);
     for (uint32_t step = 0; step < STEPS; step++) {
         change(w, step % 1500 < 1000);
@@ -374,9 +372,7 @@ static void run(uint64_t seed)
 static void random_changes_equal_a_model(void **state)
 {
     (void)state;
-    const char *seed = getenv("BASALT_TEST_SEED");
-    for (uint64_t i = 1; i <= SEEDS; i++)
-        run(seed != NULL ? strtoull(seed, NULL, 10) : i);
+    large_world_each_seed(SEEDS, run);
 }
 
 int main(void)
