@@ -318,7 +318,7 @@ static enum status open_all_tcp(struct listeners *listeners, struct err *err)
     enum status st = ST_OK;
     if (config->port != 0)
         st = open_port(listeners, config->port, false, err);
-    if (st == ST_OK && config->tls_port != 0)
+    if (st == ST_OK && tls_is_wanted(config))
         st = tls_configure(listeners->tls, err);
     if (st == ST_OK && config->tls_port != 0)
         st = open_port(listeners, config->tls_port, true, err);

@@ -8,6 +8,7 @@
 #include "codec/number.h"
 #include "server/loop.h"
 #include "server/peer_link.h"
+#include "server/tls.h"
 #include "storage/executor.h"
 
 #include <stdio.h>
@@ -22,7 +23,8 @@ struct migrations {
 
 struct migration {
     struct job job;
-    char *host, *port; /* owned */
+    char *host, *port;      /* owned */
+    struct tls_stream *tls; /* owned until the job has begun */
     int64_t timeout_ms;
     bool replace;
     struct buf greeting; /* AUTH, SELECT */
@@ -88,6 +90,7 @@ struct migration *migration_create(const struct migration_options *options)
     m->host = copy_text(options->host);
     m->port = copy_text(options->port);
     m->timeout_ms = options->timeout_ms;
+    m->tls = options->tls;
     m->replace = options->replace;
     atomic_init(&m->cancelled, false);
     atomic_init(&m->over, false);
@@ -197,6 +200,7 @@ static void let_go(struct migration *m)
         return;
     mem_free(m->host);
     mem_free(m->port);
+    tls_stream_destroy(m->tls);
     buf_deinit(&m->greeting);
     buf_deinit(&m->request);
     buf_deinit(&m->taken);
@@ -207,8 +211,9 @@ static void run(struct job *job)
 {
     struct migration *m = (struct migration *)job; /* its first member */
     struct peer_link link = {
-        .fd = -1, .timeout_ms = m->timeout_ms, .cancelled = &m->cancelled, .in = {0}};
+        .fd = -1, .tls = m->tls, .timeout_ms = m->timeout_ms, .cancelled = &m->cancelled};
     struct buf line = {0};
+    m->tls = NULL;
     if (atomic_load(&m->cancelled) || peer_link_open(&link, m->host, m->port) != ST_OK)
         fail(m, "IOERR error or timeout connecting to the client");
     else if (greet(m, &link, &line))

@@ -20,6 +20,7 @@
 struct loop;
 struct migration;
 struct migrations;
+struct tls_stream;
 
 struct migrations *migrations_create(struct loop *loop);
 /* All must have been dropped. Waits for those that are being given up. NULL is allowed. */
@@ -33,7 +34,8 @@ struct migration_options {
     bool auth_user;
     bool replace;
     int64_t db;
-    int64_t timeout_ms; /* of silence */
+    int64_t timeout_ms;     /* of silence */
+    struct tls_stream *tls; /* taken, of tls_prepare; NULL: the target speaks no TLS */
 };
 
 struct migration *migration_create(const struct migration_options *options);

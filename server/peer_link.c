@@ -1,5 +1,7 @@
 #include "server/peer_link.h"
 
+#include "server/tls.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -8,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +42,13 @@ static enum status await(const struct peer_link *link, short events)
     return ST_IO;
 }
 
+static void close_socket(struct peer_link *link)
+{
+    if (link->fd >= 0)
+        (void)close(link->fd);
+    link->fd = -1;
+}
+
 static enum status connect_to(struct peer_link *link, const struct addrinfo *address)
 {
     link->fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -57,6 +67,15 @@ static enum status connect_to(struct peer_link *link, const struct addrinfo *add
     return ST_OK;
 }
 
+/* Over the connection that is there. */
+static enum status shake_hands(struct peer_link *link)
+{
+    while (tls_connect(link->tls, link->fd) != 0)
+        if (errno != EAGAIN || await(link, tls_wants_write(link->tls) ? POLLOUT : POLLIN) != ST_OK)
+            return ST_IO;
+    return ST_OK;
+}
+
 enum status peer_link_open(struct peer_link *link, const char *host, const char *port)
 {
     struct addrinfo *addresses = NULL;
@@ -69,24 +88,45 @@ enum status peer_link_open(struct peer_link *link, const char *host, const char 
     for (const struct addrinfo *a = addresses; a != NULL && st != ST_OK; a = a->ai_next) {
         st = connect_to(link, a);
         if (st != ST_OK)
-            peer_link_close(link);
+            close_socket(link);
     }
     freeaddrinfo(addresses);
+    if (st == ST_OK && link->tls != NULL)
+        st = shake_hands(link);
+    if (st != ST_OK)
+        peer_link_close(link);
     return st;
 }
 
 void peer_link_close(struct peer_link *link)
 {
-    if (link->fd >= 0)
-        (void)close(link->fd);
-    link->fd = -1;
+    tls_stream_destroy(link->tls);
+    link->tls = NULL;
+    close_socket(link);
     buf_deinit(&link->in);
+}
+
+/* As send and recv. */
+static ssize_t send_some(struct peer_link *link, struct bytes bytes)
+{
+    union {
+        const uint8_t *borrowed;
+        void *base;
+    } data = {.borrowed = bytes.data};
+    struct iovec iov = {.iov_base = data.base, .iov_len = bytes.len};
+    return link->tls == NULL ? send(link->fd, bytes.data, bytes.len, MSG_NOSIGNAL)
+                             : tls_write(link->tls, &iov, 1);
+}
+
+static ssize_t receive_some(struct peer_link *link, void *place, size_t room)
+{
+    return link->tls == NULL ? recv(link->fd, place, room, 0) : tls_read(link->tls, place, room);
 }
 
 enum status peer_link_write(struct peer_link *link, struct bytes bytes)
 {
     for (size_t at = 0; at < bytes.len;) {
-        ssize_t sent = send(link->fd, bytes.data + at, bytes.len - at, MSG_NOSIGNAL);
+        ssize_t sent = send_some(link, bytes_make(bytes.data + at, bytes.len - at));
         if (sent >= 0)
             at += (size_t)sent;
         else if (errno != EAGAIN && errno != EINTR)
@@ -100,7 +140,7 @@ enum status peer_link_write(struct peer_link *link, struct bytes bytes)
 static enum status read_more(struct peer_link *link)
 {
     for (;;) {
-        ssize_t got = recv(link->fd, buf_reserve(&link->in, READ_BYTES), READ_BYTES, 0);
+        ssize_t got = receive_some(link, buf_reserve(&link->in, READ_BYTES), READ_BYTES);
         if (got > 0) {
             link->in.len += (size_t)got;
             return ST_OK;

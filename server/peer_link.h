@@ -1,4 +1,5 @@
-/* A TCP connection to another server, for a thread that may wait: MIGRATE's way to its target.
+/* A TCP connection to another server, also by TLS, for a thread that may wait: MIGRATE's way to its
+ * target.
  *
  * Every wait ends after `timeout_ms` without progress, and soon after `cancelled` was set. What the
  * peer answers is not trusted: a line is bounded. Thread: any but the main thread. */
@@ -13,14 +14,18 @@
 
 #define PEER_LINE_BYTES_MAX 1024
 
+struct tls_stream;
+
 struct peer_link {
-    int fd; /* -1: closed */
+    int fd;                 /* -1: closed */
+    struct tls_stream *tls; /* owned, of tls_prepare; NULL: the connection is plain */
     int64_t timeout_ms;
     const atomic_bool *cancelled; /* borrowed */
     struct buf in;                /* read, and not taken yet */
 };
 
-/* ST_IO: the name is unknown, or nobody accepts in time. The link is closed then. */
+/* ST_IO: the name is unknown, nobody accepts in time, or the handshake fails. The link is closed
+ * then. */
 MUST_USE enum status peer_link_open(struct peer_link *link, const char *host, const char *port);
 /* Accepts a closed one. */
 void peer_link_close(struct peer_link *link);

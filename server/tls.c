@@ -2,6 +2,7 @@
 
 #include "codec/buf.h"
 #include "codec/bytes.h"
+#include "codec/check.h"
 #include "codec/log_fn.h"
 #include "codec/mem.h"
 #include "codec/split_args.h"
@@ -25,12 +26,13 @@
 struct tls {
     const struct config *config;
     SSL_CTX *context;             /* owned; NULL: not configured */
+    SSL_CTX *to_servers;          /* owned; NULL: not configured, or not wanted */
     uint8_t record[RECORD_BYTES]; /* small ranges on their way into one record */
 };
 
 struct tls_stream {
-    struct tls *tls;
-    SSL *ssl; /* owned */
+    struct tls *tls; /* NULL: a stream to another server, which another thread may have */
+    SSL *ssl;        /* owned */
     bool failed;
     bool ended; /* what ended it was met behind bytes that were returned first */
     bool wants_write;
@@ -89,19 +91,35 @@ static bool read_protocols(const char *text, uint64_t *options_out)
     return all_known;
 }
 
-static bool load_key(SSL_CTX *context, const struct config *config)
+/* What this server shows of itself: files, and the password of the key. */
+struct identity {
+    char *certificate, *key, *password; /* borrowed */
+};
+
+/* To clients; to other servers, which need not know the difference, perhaps something else. */
+static struct identity identity_of(const struct config *config, bool to_servers)
+{
+    if (to_servers && config->tls_client_cert_file[0] != '\0' &&
+        config->tls_client_key_file[0] != '\0')
+        return (struct identity){config->tls_client_cert_file, config->tls_client_key_file,
+                                 config->tls_client_key_file_pass};
+    return (struct identity){config->tls_cert_file, config->tls_key_file,
+                             config->tls_key_file_pass};
+}
+
+static bool load_key(SSL_CTX *context, const struct identity *identity)
 {
     char text[ERROR_TEXT_BYTES];
-    if (config->tls_key_file_pass[0] != '\0') {
+    if (identity->password[0] != '\0') {
         SSL_CTX_set_default_passwd_cb(context, give_password);
-        SSL_CTX_set_default_passwd_cb_userdata(context, config->tls_key_file_pass);
+        SSL_CTX_set_default_passwd_cb_userdata(context, identity->password);
     }
     bool loaded = false;
-    if (SSL_CTX_use_certificate_chain_file(context, config->tls_cert_file) <= 0)
-        log_write(LOG_WARNING, "Failed to load certificate: %s: %s", config->tls_cert_file,
+    if (SSL_CTX_use_certificate_chain_file(context, identity->certificate) <= 0)
+        log_write(LOG_WARNING, "Failed to load certificate: %s: %s", identity->certificate,
                   last_error(text));
-    else if (SSL_CTX_use_PrivateKey_file(context, config->tls_key_file, SSL_FILETYPE_PEM) <= 0)
-        log_write(LOG_WARNING, "Failed to load private key: %s: %s", config->tls_key_file,
+    else if (SSL_CTX_use_PrivateKey_file(context, identity->key, SSL_FILETYPE_PEM) <= 0)
+        log_write(LOG_WARNING, "Failed to load private key: %s: %s", identity->key,
                   last_error(text));
     else
         loaded = true;
@@ -207,9 +225,10 @@ static bool is_complete(const struct config *config)
     return false;
 }
 
-static bool fill_context(SSL_CTX *context, const struct config *config)
+static bool fill_context(SSL_CTX *context, const struct config *config, bool to_servers)
 {
     uint64_t options;
+    struct identity identity = identity_of(config, to_servers);
     if (!read_protocols(config->tls_protocols, &options)) {
         log_write(LOG_WARNING, "Invalid tls-protocols specified. Use a combination of 'TLSv1', "
                                "'TLSv1.1', 'TLSv1.2' and 'TLSv1.3'.");
@@ -219,32 +238,54 @@ static bool fill_context(SSL_CTX *context, const struct config *config)
                                      SSL_OP_SINGLE_DH_USE | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_verify(context, verify_mode(config), NULL);
-    set_sessions(context, config);
-    return load_key(context, config) && load_authorities(context, config) &&
-           set_ciphers(context, config) && load_dh_params(context, config->tls_dh_params_file);
+    SSL_CTX_set_verify(context, to_servers ? SSL_VERIFY_PEER : verify_mode(config), NULL);
+    if (!to_servers)
+        set_sessions(context, config);
+    return load_key(context, &identity) && load_authorities(context, config) &&
+           set_ciphers(context, config) &&
+           (to_servers || load_dh_params(context, config->tls_dh_params_file));
+}
+
+/* NULL, which the log tells of: it cannot be made. */
+static SSL_CTX *make_context(const struct config *config, bool to_servers)
+{
+    SSL_CTX *context = SSL_CTX_new(to_servers ? TLS_client_method() : TLS_server_method());
+    if (context != NULL && fill_context(context, config, to_servers))
+        return context;
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    return NULL;
+}
+
+bool tls_is_wanted(const struct config *config)
+{
+    return config->tls_port != 0 || config->tls_cluster;
 }
 
 enum status tls_configure(struct tls *tls, struct err *err)
 {
     ERR_clear_error();
     SSL_CTX *context = NULL;
+    SSL_CTX *to_servers = NULL;
     if (is_complete(tls->config))
-        context = SSL_CTX_new(TLS_server_method());
-    if (context == NULL || !fill_context(context, tls->config)) {
+        context = make_context(tls->config, false);
+    if (context != NULL && tls->config->tls_cluster)
+        to_servers = make_context(tls->config, true);
+    if (context == NULL || (to_servers == NULL && tls->config->tls_cluster)) {
         SSL_CTX_free(context);
-        ERR_clear_error();
         return err_set(err, ST_INVALID, "Failed to configure TLS. Check logs for more info.");
     }
     SSL_CTX_free(tls->context);
+    SSL_CTX_free(tls->to_servers);
     tls->context = context;
+    tls->to_servers = to_servers;
     return ST_OK;
 }
 
 static enum status apply_settings(void *arg, const struct config *config, struct err *err)
 {
     struct tls *tls = arg;
-    if (config->tls_port == 0 || tls_configure(tls, NULL) == ST_OK)
+    if (!tls_is_wanted(config) || tls_configure(tls, NULL) == ST_OK)
         return ST_OK;
     return err_set(err, ST_INVALID, "Unable to update TLS configuration. Check server logs.");
 }
@@ -252,14 +293,25 @@ static enum status apply_settings(void *arg, const struct config *config, struct
 struct tls *tls_create(struct config *config)
 {
     static const char *const settings[] = {
-        "tls-cert-file",          "tls-key-file",
-        "tls-key-file-pass",      "tls-ca-cert-file",
-        "tls-ca-cert-dir",        "tls-dh-params-file",
-        "tls-protocols",          "tls-ciphers",
-        "tls-ciphersuites",       "tls-auth-clients",
-        "tls-replication",        "tls-cluster",
-        "tls-session-caching",    "tls-prefer-server-ciphers",
-        "tls-session-cache-size", "tls-session-cache-timeout",
+        "tls-cert-file",
+        "tls-key-file",
+        "tls-key-file-pass",
+        "tls-ca-cert-file",
+        "tls-ca-cert-dir",
+        "tls-dh-params-file",
+        "tls-protocols",
+        "tls-ciphers",
+        "tls-ciphersuites",
+        "tls-auth-clients",
+        "tls-replication",
+        "tls-cluster",
+        "tls-session-caching",
+        "tls-prefer-server-ciphers",
+        "tls-session-cache-size",
+        "tls-session-cache-timeout",
+        "tls-client-cert-file",
+        "tls-client-key-file",
+        "tls-client-key-file-pass",
     };
     struct tls *tls = mem_calloc(1, sizeof(*tls));
     tls->config = config;
@@ -273,6 +325,7 @@ void tls_destroy(struct tls *tls)
     if (tls == NULL)
         return;
     SSL_CTX_free(tls->context);
+    SSL_CTX_free(tls->to_servers);
     mem_free(tls);
 }
 
@@ -291,6 +344,19 @@ struct tls_stream *tls_accept(struct tls *tls, int fd)
     SSL_set_accept_state(ssl);
     struct tls_stream *stream = mem_calloc(1, sizeof(*stream));
     stream->tls = tls;
+    stream->ssl = ssl;
+    return stream;
+}
+
+struct tls_stream *tls_prepare(struct tls *tls)
+{
+    SSL *ssl = tls->to_servers == NULL ? NULL : SSL_new(tls->to_servers);
+    if (ssl == NULL) {
+        ERR_clear_error();
+        return NULL;
+    }
+    SSL_set_connect_state(ssl);
+    struct tls_stream *stream = mem_calloc(1, sizeof(*stream));
     stream->ssl = ssl;
     return stream;
 }
@@ -341,6 +407,23 @@ static ssize_t judge(struct tls_stream *stream, int result)
         break;
     }
     errno = EPROTO;
+    return -1;
+}
+
+int tls_connect(struct tls_stream *stream, int fd)
+{
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_get_fd(stream->ssl) != fd && SSL_set_fd(stream->ssl, fd) != 1) {
+        keep_error(stream, ENOMEM);
+        errno = EPROTO;
+        return -1;
+    }
+    int result = SSL_do_handshake(stream->ssl);
+    if (result == 1)
+        return 0;
+    if (judge(stream, result) == 0)
+        errno = EPROTO;
     return -1;
 }
 
@@ -395,6 +478,7 @@ static struct bytes next_piece(struct tls *tls, const struct iovec *iov, int cou
 ssize_t tls_write(struct tls_stream *stream, const struct iovec *iov, int count)
 {
     size_t total = 0;
+    CHECK(stream->tls != NULL || count == 1); /* which needs no place to put them together */
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
     if (stream->failed) {

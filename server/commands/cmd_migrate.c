@@ -16,6 +16,7 @@
 #include "server/multi.h"
 #include "server/notify.h"
 #include "server/services.h"
+#include "server/tls.h"
 #include "storage/rdb_value.h"
 #include "storage/store.h"
 
@@ -168,8 +169,16 @@ static bool add_keys(struct call *c, struct sending *sending)
 
 static void begin(struct call *c, const struct request *request)
 {
+    struct migration_options target = request->target;
+    if (c->services->config->tls_cluster) {
+        target.tls = tls_prepare(c->services->tls);
+        if (target.tls == NULL) {
+            reply_error(c->reply, "IOERR error or timeout connecting to the client");
+            return;
+        }
+    }
     struct sending *sending = mem_calloc(1, sizeof(*sending));
-    sending->migration = migration_create(&request->target);
+    sending->migration = migration_create(&target);
     sending->watches = exec_watches(c->exec);
     sending->key_count = c->key_count;
     sending->keys = mem_calloc((size_t)c->key_count + 1, sizeof(*sending->keys));

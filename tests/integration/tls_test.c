@@ -1,6 +1,6 @@
 /* Goal: over TLS the server is the same server, whatever the sizes of requests and replies; whom
  * the settings refuse gets no reply; new settings hold for new connections, and bad ones for
- * nobody.
+ * nobody. MIGRATE speaks it, too.
  *
  * Method: certificates that are made on the spot, and the usual client through a tunnel. */
 #include "codec/buf.h"
@@ -353,6 +353,107 @@ static void bad_settings_are_refused_and_change_nothing(void **state)
     server_fixture_destroy(server);
 }
 
+/* ---- To other servers. */
+
+/* A server that migrates by TLS, with this certificate to show and this authority to trust. */
+static struct server_fixture *start_source(const char *name, const char *authority)
+{
+    char certificate[64], key[64];
+    (void)snprintf(certificate, sizeof(certificate), "%s.crt", name);
+    (void)snprintf(key, sizeof(key), "%s.key", name);
+    const char *const args[] = {"--tls-cluster",
+                                "yes",
+                                "--tls-cert-file",
+                                path("server.crt"),
+                                "--tls-key-file",
+                                path("server.key"),
+                                "--tls-client-cert-file",
+                                path(certificate),
+                                "--tls-client-key-file",
+                                path(key),
+                                "--tls-ca-cert-file",
+                                path(authority),
+                                NULL};
+    return server_fixture_start(&(struct server_options){.args = args});
+}
+
+static const char *migrate(int to, const char *rest)
+{
+    static char line[128];
+    (void)snprintf(line, sizeof(line), "MIGRATE 127.0.0.1 %d %s", to, rest);
+    return line;
+}
+
+static void keys_migrate_by_tls(void **state)
+{
+    (void)state;
+    struct server_fixture *target = start("yes");
+    struct server_fixture *source = start_source("client", "ca.crt");
+    struct resp_client *client = server_fixture_connect(source);
+    struct resp_client *there = connect_as("client");
+    char line[64];
+    (void)snprintf(line, sizeof(line), "SETRANGE large %d x", LARGE_BYTES - 1);
+    (void)resp_client_ask(client, line);
+    assert_reply(client, "CONFIG SET rdbcompression no", "+OK");
+    assert_reply(client, "SET small v", "+OK");
+    assert_reply(client, "RPUSH list a b c", ":3");
+    assert_reply(client, migrate(port, "\"\" 0 5000 KEYS large small list missing"), "+OK");
+    assert_reply(client, "DBSIZE", ":0");
+    (void)snprintf(line, sizeof(line), ":%d", LARGE_BYTES);
+    assert_reply(there, "STRLEN large", line);
+    assert_reply(there, "GET small", "\"v\"");
+    assert_reply(there, "LRANGE list 0 -1", "[\"a\" \"b\" \"c\"]");
+    /* A port without TLS, and TLS's without it. */
+    assert_reply(client, "SET k v", "+OK");
+    assert_reply(client, migrate(server_fixture_port(target), "k 0 300"),
+                 "-IOERR error or timeout connecting to the client");
+    assert_reply(client, "CONFIG SET tls-cluster no", "+OK");
+    assert_reply(client, migrate(port, "k 0 300"), "-/IOERR error or timeout .*/");
+    assert_reply(client, migrate(server_fixture_port(target), "k 0 5000"), "+OK");
+    assert_reply(there, "GET k", "\"v\"");
+    resp_client_close(there);
+    resp_client_close(client);
+    server_fixture_destroy(source);
+    server_fixture_destroy(target);
+}
+
+static void keys_migrate_to_whom_both_trust_only(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"stranger", "ca.crt", "-/IOERR error or timeout .*/"},
+        {"client", "stranger.crt", "-IOERR error or timeout connecting to the client"},
+    };
+    struct server_fixture *target = start("yes");
+    make("stranger", NULL, 10);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct server_fixture *source = start_source(cases[i][0], cases[i][1]);
+        struct resp_client *client = server_fixture_connect(source);
+        assert_reply(client, "SET k v", "+OK");
+        assert_reply(client, migrate(port, "k 0 5000"), cases[i][2]);
+        assert_reply(client, "GET k", "\"v\"");
+        /* Settings that cannot be are refused, and those before stay. */
+        assert_reply(client, "CONFIG SET tls-client-key-file /missing",
+                     "-/ERR CONFIG SET failed .*/");
+        resp_client_close(client);
+        server_fixture_destroy(source);
+    }
+    struct resp_client *client = server_fixture_connect(target);
+    assert_reply(client, "DBSIZE", ":0");
+    resp_client_close(client);
+    server_fixture_destroy(target);
+}
+
+static void tls_to_servers_needs_certificates(void **state)
+{
+    (void)state;
+    struct server_fixture *server;
+    const char *const args[] = {"--tls-cluster", "yes", NULL};
+    assert_status(server_fixture_try_start(&(struct server_options){.args = args}, &server), ST_IO);
+    assert_true(server_fixture_wait_log(server, "No tls-cert-file configured!", PATIENCE_MS));
+    server_fixture_destroy(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +465,9 @@ int main(void)
         TEST_WITH(unfinished_handshakes_are_killed_and_bounded, set_up, tear_down),
         TEST_WITH(new_certificates_hold_for_new_connections, set_up, tear_down),
         TEST_WITH(bad_settings_are_refused_and_change_nothing, set_up, tear_down),
+        TEST_WITH(keys_migrate_by_tls, set_up, tear_down),
+        TEST_WITH(keys_migrate_to_whom_both_trust_only, set_up, tear_down),
+        TEST_WITH(tls_to_servers_needs_certificates, set_up, tear_down),
     };
     return RUN_TESTS("tls", tests);
 }
