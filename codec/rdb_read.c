@@ -335,6 +335,62 @@ enum status rdb_reader_skip_value(struct rdb_reader *reader, struct err *err)
     return conclude(reader, skip_value(&reader->in, reader->key.type, &reader->failure), err);
 }
 
+enum status rdb_reader_frame_value(struct rdb_reader *reader, size_t bytes_max,
+                                   struct rdb_frame *out, struct err *err)
+{
+    struct err failure = {0};
+    begin_value(reader);
+    *out = (struct rdb_frame){.type = reader->key.type, .offset = rdb_reader_offset(reader)};
+    rdb_input_mark(&reader->in);
+    enum status st = skip_value(&reader->in, reader->key.type, &failure);
+    if (reader->in.broken) {
+        (void)rdb_input_unmark(&reader->in, false);
+        reader->failure = failure;
+        return conclude(reader, st, err);
+    }
+    bool good = st == ST_OK && rdb_reader_offset(reader) - out->offset <= bytes_max;
+    out->bytes = rdb_input_unmark(&reader->in, !good);
+    if (!good)
+        reader->value_state = VALUE_PENDING;
+    return good ? ST_OK : ST_NOT_FOUND;
+}
+
+/* -- Frames ------------------------------------------------------------------------------------ */
+
+static void open_frame(const struct rdb_frame *frame, uint64_t string_bytes_max,
+                       struct rdb_input *out)
+{
+    rdb_input_init_memory(out, frame->bytes, string_bytes_max);
+    out->data_offset = frame->offset;
+    out->doing = "reading a value";
+}
+
+/* What was skipped by its structure, decoding takes as a whole. */
+static enum status close_frame(struct rdb_input *in, enum status st, struct err *err)
+{
+    if (st == ST_OK && in->at != in->end)
+        st = rdb_input_fail(in, err, ST_CORRUPT, "the value ends here, its bytes go on");
+    rdb_input_deinit(in);
+    return st;
+}
+
+enum status rdb_frame_read_string(const struct rdb_frame *frame, uint64_t string_bytes_max,
+                                  struct buf *scratch, struct bytes *value_out, struct err *err)
+{
+    struct rdb_input in;
+    open_frame(frame, string_bytes_max, &in);
+    CHECK(frame->type == RDB_TYPE_STRING);
+    return close_frame(&in, rdb_input_string(&in, scratch, value_out, err), err);
+}
+
+enum status rdb_frame_read_value(const struct rdb_frame *frame, uint64_t string_bytes_max,
+                                 rdb_element_fn *take, void *arg, struct err *err)
+{
+    struct rdb_input in;
+    open_frame(frame, string_bytes_max, &in);
+    return close_frame(&in, rdb_decode_value(&in, frame->type, take, arg, err), err);
+}
+
 /* -- Items ------------------------------------------------------------------------------------- */
 
 static enum status read_header(struct rdb_reader *reader, struct err *err)

@@ -90,6 +90,23 @@ typedef enum status rdb_take_bytes_fn(void *arg, struct bytes bytes);
 MUST_USE enum status rdb_reader_pass_value(struct rdb_reader *reader, rdb_take_bytes_fn *take,
                                            void *arg, struct err *err);
 MUST_USE enum status rdb_reader_skip_value(struct rdb_reader *reader, struct err *err);
+/* A value as it stands in the file, to be decoded apart from the reader. */
+struct rdb_frame {
+    uint8_t type;
+    uint64_t offset; /* in the file, for messages */
+    struct bytes bytes;
+};
+/* Borrowed until the next call for the reader. ST_NOT_FOUND: it has more than `bytes_max` bytes or
+ * does not fit in the reader's buffer, or it is damaged; it was not taken, and reading it tells. */
+MUST_USE enum status rdb_reader_frame_value(struct rdb_reader *reader, size_t bytes_max,
+                                            struct rdb_frame *out, struct err *err);
+
+/* As rdb_reader_read_string and rdb_reader_read_value, of a frame; on any thread. */
+MUST_USE enum status rdb_frame_read_string(const struct rdb_frame *frame, uint64_t string_bytes_max,
+                                           struct buf *scratch, struct bytes *value_out,
+                                           struct err *err);
+MUST_USE enum status rdb_frame_read_value(const struct rdb_frame *frame, uint64_t string_bytes_max,
+                                          rdb_element_fn *take, void *arg, struct err *err);
 
 /* The file's version; 0 before the first item. */
 int rdb_reader_version(const struct rdb_reader *reader);

@@ -55,11 +55,33 @@ uint64_t rdb_input_offset(const struct rdb_input *in)
     return in->data_offset + in->at;
 }
 
+static void add_to_checksum(struct rdb_input *in, size_t end)
+{
+    in->checksum = crc64(in->checksum, in->data + in->checksum_at, end - in->checksum_at);
+    in->checksum_at = end;
+}
+
 uint64_t rdb_input_checksum(struct rdb_input *in)
 {
-    in->checksum = crc64(in->checksum, in->data + in->checksum_at, in->at - in->checksum_at);
-    in->checksum_at = in->at;
+    CHECK(!in->marked);
+    add_to_checksum(in, in->at);
     return in->checksum;
+}
+
+void rdb_input_mark(struct rdb_input *in)
+{
+    in->marked = true;
+    in->mark = in->at;
+}
+
+struct bytes rdb_input_unmark(struct rdb_input *in, bool back)
+{
+    struct bytes bytes = bytes_make(in->data + in->mark, in->at - in->mark);
+    CHECK(in->marked);
+    in->marked = false;
+    if (back)
+        in->at = in->mark;
+    return bytes;
 }
 
 enum status rdb_input_fail(const struct rdb_input *in, struct err *err, enum status code,
@@ -85,18 +107,23 @@ static enum status fill(struct rdb_input *in, size_t len, struct err *err)
 {
     if (in->in_memory)
         return fail_at_end(in, len, err);
-    (void)rdb_input_checksum(in);
-    memmove(in->data, in->data + in->at, in->end - in->at);
-    in->data_offset += in->at;
-    in->end -= in->at;
-    in->at = 0;
+    size_t keep_from = in->marked ? in->mark : in->at;
+    if (len > INPUT_BYTES - (in->at - keep_from))
+        return ST_LIMIT;
+    add_to_checksum(in, keep_from);
+    memmove(in->data, in->data + keep_from, in->end - keep_from);
+    in->data_offset += keep_from;
+    in->end -= keep_from;
+    in->at -= keep_from;
     in->checksum_at = 0;
-    while (in->end < len) {
+    in->mark = 0;
+    while (in->end - in->at < len) {
         size_t got = 0;
         if (!in->ended) {
             struct err read_err = {0};
             enum status st =
                 in->read(in->read_arg, in->data + in->end, INPUT_BYTES - in->end, &got, &read_err);
+            in->broken = st != ST_OK;
             if (st != ST_OK)
                 return rdb_input_fail(in, err, st, "%s", read_err.message);
             CHECK(got <= INPUT_BYTES - in->end);

@@ -9,14 +9,17 @@ struct rdb_input {
     rdb_read_fn *read;
     void *read_arg;
     uint64_t string_bytes_max;
-    uint8_t *data;           /* owned, INPUT_BYTES; unless in_memory: borrowed, not written to */
-    size_t at;               /* next byte to decode */
-    size_t end;              /* of what was read */
-    size_t checksum_at;      /* bytes before it are in the checksum */
-    uint64_t data_offset;    /* of data[0] in the file */
-    uint64_t checksum;       /* CRC64 so far */
-    bool ended;              /* the read function said so */
-    bool in_memory;          /* data is borrowed, and all there is */
+    uint8_t *data;        /* owned, INPUT_BYTES; unless in_memory: borrowed, not written to */
+    size_t at;            /* next byte to decode */
+    size_t end;           /* of what was read */
+    size_t checksum_at;   /* bytes before it are in the checksum */
+    uint64_t data_offset; /* of data[0] in the file */
+    uint64_t checksum;    /* CRC64 so far */
+    bool ended;           /* the read function said so */
+    bool in_memory;       /* data is borrowed, and all there is */
+    bool marked;          /* what is behind the mark stays in the buffer */
+    bool broken;          /* the read function has failed */
+    size_t mark;
     rdb_take_bytes_fn *copy; /* also given what is decoded; or NULL */
     void *copy_arg;
     struct buf compressed; /* scratch for a compressed string longer than the input buffer */
@@ -34,7 +37,12 @@ void rdb_input_init(struct rdb_input *in, const struct rdb_reader_options *optio
 void rdb_input_init_memory(struct rdb_input *in, struct bytes data, uint64_t string_bytes_max);
 void rdb_input_deinit(struct rdb_input *in);
 uint64_t rdb_input_offset(const struct rdb_input *in);
-/* The checksum of all bytes decoded so far. */
+/* From here on everything stays where it can be gone back to: what does not fit in the buffer
+ * together with that is ST_LIMIT. */
+void rdb_input_mark(struct rdb_input *in);
+/* The bytes since the mark, borrowed until the next call; `back`: they are to be decoded again. */
+struct bytes rdb_input_unmark(struct rdb_input *in, bool back);
+/* The checksum of all bytes decoded so far; not while there is a mark. */
 uint64_t rdb_input_checksum(struct rdb_input *in);
 
 /* Sets `err` to a message that names the offset and what was being read; returns `code`. */

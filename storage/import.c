@@ -4,6 +4,7 @@
 #include "storage/import_internal.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define LARGE_OBJECT_BYTES_DEFAULT     65536
 #define LARGE_COLLECTION_BYTES_DEFAULT 8192
@@ -14,6 +15,8 @@
 #define RUN_BLOCK_BYTES_MAX            ((size_t)256 << 10)
 #define CHUNK_BYTES_MIN                ((size_t)4 << 10)
 #define CHUNK_BYTES_MAX                ((size_t)1 << 20)
+#define TURN_BYTES_MIN                 ((size_t)8 << 10)
+#define TURN_BYTES_MAX                 ((size_t)256 << 10)
 #define FAN_IN_MIN                     8
 #define FAN_IN_MAX                     256
 #define STORE_WRITE_BUFFER_BYTES       ((uint64_t)4 << 20)
@@ -31,7 +34,7 @@ static size_t clamp(size_t value, size_t min, size_t max)
 static uint64_t new_object_id(void *arg)
 {
     struct import *import = arg;
-    return import->next_object_id++;
+    return import->next_object_id++; /* on any worker's thread */
 }
 
 static enum status resolve_options(struct import *import, const struct import_options *options,
@@ -73,7 +76,13 @@ static enum status resolve_options(struct import *import, const struct import_op
     import->parts_bytes = clamp(o->memory_bytes / 16, PARTS_BYTES_MIN, PARTS_BYTES_MAX);
     import->block_bytes = clamp(o->memory_bytes / 2048, RUN_BLOCK_BYTES_MIN, RUN_BLOCK_BYTES_MAX);
     import->chunk_bytes = clamp(o->memory_bytes / 64, CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-    import->fan_in = clamp(o->memory_bytes / 8 / import->block_bytes, FAN_IN_MIN, FAN_IN_MAX);
+    import->turn_bytes = clamp(o->memory_bytes / 512, TURN_BYTES_MIN, TURN_BYTES_MAX);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    import->worker_count =
+        (unsigned)clamp(cores < 0 ? 0 : (size_t)cores, IMPORT_WORKERS_MIN, IMPORT_WORKERS_MAX);
+    /* Two families are merged at a time, out of the runs of all workers. */
+    import->fan_in = clamp(o->memory_bytes / 16 / import->block_bytes / import->worker_count,
+                           FAN_IN_MIN, FAN_IN_MAX);
     return ST_OK;
 }
 
@@ -87,18 +96,6 @@ void import_grow_dbs(struct import *import, uint32_t count)
     for (uint32_t i = import->db_count; i < count; i++)
         import->db_ids[i] = import->next_db_id++;
     import->db_count = count;
-}
-
-enum status import_find_db(struct import *import, uint32_t id, uint32_t *number_out)
-{
-    for (uint32_t i = 0; i < import->db_count; i++) { /* records come by database */
-        if (import->db_ids[import->db_last] == id) {
-            *number_out = import->db_last;
-            return ST_OK;
-        }
-        import->db_last = (import->db_last + 1) % import->db_count;
-    }
-    return ST_NOT_FOUND;
 }
 
 static enum status open_store(struct import *import, struct err *err)
@@ -150,11 +147,14 @@ enum status import_open(const struct import_options *options, struct import **ou
     import->libraries = cold_batch_create();
     import->now_ms = env_now_realtime_ms(options->env);
     import_grow_dbs(import, import->options.db_count);
-    /* Both batches together take four fifths; the rest is for RocksDB and buffers. */
-    size_t batch_bytes = clamp(import->options.memory_bytes / 5 * 2, 0, BATCH_BYTES_MAX);
-    for (size_t i = 0; i < IMPORT_BATCHES; i++) {
-        import->batches[i] = import_batch_create(batch_bytes);
-        if (import->batches[i] == NULL) {
+    /* All batches together take four fifths; the rest is for RocksDB and buffers. */
+    size_t batch_bytes =
+        clamp(import->options.memory_bytes / 5 * 4 / import->worker_count, 0, BATCH_BYTES_MAX);
+    for (unsigned i = 0; i < import->worker_count; i++) {
+        struct import_worker *worker = &import->workers[i];
+        *worker = (struct import_worker){
+            .import = import, .number = i, .batch = import_batch_create(batch_bytes)};
+        if (worker->batch == NULL) {
             import_close(import);
             return err_set(err, ST_LIMIT, "out of memory for a batch of %zu bytes", batch_bytes);
         }
@@ -177,13 +177,6 @@ enum status import_report_progress(struct import *import, enum import_phase phas
     return err_set(err, ST_AGAIN, "the import was given up");
 }
 
-enum status import_join(struct import *import, struct err *err)
-{
-    struct import_pipe *pipe = import->pipe;
-    import->pipe = NULL;
-    return import_pipe_join(pipe, err);
-}
-
 static void close_store(struct import *import)
 {
     import_tables_deinit(&import->chunks);
@@ -199,7 +192,7 @@ static void close_store(struct import *import)
 
 enum status import_read(struct import *import, struct err *err)
 {
-    CHECK(import->cold != NULL && import->batch == NULL);
+    CHECK(import->cold != NULL && import->turns.reader == NULL);
     struct env *env = import->options.env;
     int64_t start_us = env_now_mono_us(env);
     enum status st = import_read_input(import, err);
@@ -224,21 +217,27 @@ enum status import_publish(struct import *import, bool *placed_out, struct err *
     return import_place_publish(&import->place, import->options.more_follows, placed_out, err);
 }
 
+static void close_worker(struct import_worker *worker)
+{
+    for (size_t family = 0; family < FAMILY_COUNT; family++) {
+        import_drop_runs(worker->import, &worker->runs[family]);
+        mem_free(worker->runs[family].items);
+    }
+    import_batch_destroy(worker->batch);
+    buf_deinit(&worker->frames);
+    buf_deinit(&worker->scratch);
+    buf_deinit(&worker->repeats.key);
+    mem_free(worker->items);
+}
+
 void import_close(struct import *import)
 {
     if (import == NULL)
         return;
     close_store(import);
-    for (size_t family = 0; family < FAMILY_COUNT; family++) {
-        import_drop_runs(import, &import->runs[family]);
-        mem_free(import->runs[family].items);
-    }
-    import_drop_runs(import, &import->names);
-    mem_free(import->names.items);
-    for (size_t i = 0; i < IMPORT_BATCHES; i++)
-        import_batch_destroy(import->batches[i]);
+    for (unsigned i = 0; i < import->worker_count; i++)
+        close_worker(&import->workers[i]);
     import_place_close(&import->place);
-    buf_deinit(&import->repeated_key);
     buf_deinit(&import->library_names);
     mem_free(import->dbs);
     mem_free(import->db_ids);

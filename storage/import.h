@@ -20,7 +20,8 @@
  * takes to open the finished store, filters and indexes of some 3 bytes a key, as a server does
  * too.
  *
- * One thread calls; it decodes and merges, another one sorts and writes. Blocks. */
+ * One thread calls, and others help it: all of them decode, sort and write runs; two families at a
+ * time are merged into tables. Blocks. */
 #ifndef BASALT_STORAGE_IMPORT_H
 #define BASALT_STORAGE_IMPORT_H
 
@@ -77,6 +78,7 @@ struct import_options {
     uint32_t db_count_max;     /* a higher number in the file is ST_LIMIT; 0: IMPORT_DB_COUNT_MAX */
     size_t large_object_bytes; /* longer strings become chunks; 0: 64 KiB, as the server has it */
     size_t large_collection_bytes; /* larger collections are stored in pieces; 0: 8 KiB, likewise */
+    /* These two are called on the import's threads, one at a time. */
     bool (*wanted)(void *arg, const struct rdb_key *key); /* which keys to take; NULL: all */
     void *wanted_arg;
     rdb_read_fn *read;

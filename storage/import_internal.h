@@ -1,10 +1,11 @@
 /* What the parts of import share.
  *
  *   import.c           order of events        import_batch.c   records in memory, sorting
- *   import_read.c      RDB to records         import_run.c     sorted files
- *   import_run_list.c  full batches to runs   import_merge.c   many sorted sources into one
- *   import_finish.c    runs to a store        import_tables.c  RocksDB's tables
- *   import_place.c     directories            import_pipe.c    the second thread
+ *   import_work.c      threads that decode    import_run.c     sorted files
+ *   import_read.c      RDB to records         import_merge.c   many sorted sources into one
+ *   import_run_list.c  full batches to runs   import_tables.c  RocksDB's tables
+ *   import_merge_all.c runs to tables         import_pipe.c    a thread that writes tables
+ *   import_finish.c    tables to a store      import_place.c   directories
  *   import_value.c     collections, function libraries   import_existing.c  a dataset that is there
  *
  * A record is everywhere in the same form: key length and value length as varints, key, value. Its
@@ -25,6 +26,9 @@
 #include "storage/meta.h"
 #include "storage/types/string.h"
 #include "storage/value_type.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 struct import_record {
     struct bytes encoded; /* the whole record */
@@ -191,7 +195,8 @@ struct import_merge_options {
     enum family family;
     const struct import_run *runs; /* oldest first; borrowed until destroyed */
     size_t run_count;
-    const struct import_batch *batch; /* sorted, newer than all runs; or NULL */
+    struct import_batch *const *batches; /* sorted; of the same key newer than any run; borrowed */
+    size_t batch_count;
     import_dropped_fn *dropped;
     void *arg;
 };
@@ -227,7 +232,7 @@ MUST_USE enum status import_tables_put(struct import_tables *tables, struct byte
 MUST_USE enum status import_tables_finish(struct import_tables *tables, struct err *err);
 void import_tables_deinit(struct import_tables *tables);
 
-/* ---- The second thread (import_pipe.c) ---------------------------------------------------------
+/* ---- Another thread (import_pipe.c) ------------------------------------------------------------
  *
  * Items go round: the caller takes a free one, fills it and submits it; the thread works on it and
  * frees it. The first failure of the work ends it: items are then freed without. */
@@ -274,7 +279,8 @@ void import_place_close(struct import_place *place);
 /* ---- The import itself -------------------------------------------------------------------------
  */
 
-#define IMPORT_BATCHES 2 /* one being filled, one being sorted and written */
+#define IMPORT_WORKERS_MIN 2
+#define IMPORT_WORKERS_MAX 4
 
 /* As the server has it by default (list-max-listpack-size): 8 KiB a node. */
 #define IMPORT_LIST_NODE_SIZE (-2)
@@ -295,60 +301,93 @@ struct import_run_list {
     size_t capacity;
 };
 
+/* What came twice, which no writer of RDB files does. */
+struct import_repeats {
+    struct buf key;    /* owned: a record key; empty: none */
+    uint64_t elements; /* of collections: a member is there twice */
+};
+
+/* A key with its value as it stands in the file. */
+struct import_item {
+    struct rdb_key key; /* but for its name's address */
+    uint64_t offset;    /* of the value, in the file */
+    size_t name_at;     /* in import_worker.frames, as the next */
+    size_t value_at;
+    size_t value_len;
+};
+
+/* A thread that decodes, and sorts and writes what it has decoded. Other threads touch it only when
+ * it has ended. Records of one object are all of one worker's, the newer the later. */
+struct import_worker {
+    struct import *import; /* borrowed */
+    unsigned number;       /* 0 is the caller's thread */
+    pthread_t thread;
+    bool has_turn;             /* at the input */
+    uint64_t turn;             /* number of the last one */
+    struct buf frames;         /* owned: names and values of the items */
+    struct import_item *items; /* owned: taken in the last turn */
+    size_t item_count;
+    size_t item_capacity;
+    struct buf scratch;         /* owned: of a string */
+    struct import_batch *batch; /* owned; being filled, sorted in the end */
+    struct import_run_list runs[FAMILY_COUNT];
+    uint64_t run_count; /* ever written, as the next */
+    uint64_t run_bytes;
+    uint64_t empty; /* collections without elements */
+    struct import_repeats repeats;
+    enum status status;
+    struct err err;
+};
+
+/* The input, which one worker reads at a time. */
+struct import_turns {
+    pthread_mutex_t lock; /* guards what follows, up to the reader */
+    pthread_cond_t changed;
+    bool taken;
+    bool ended; /* nothing is left to read, or a worker has failed */
+    uint64_t count;
+    struct rdb_reader *reader; /* owned; of whose turn it is, as the next */
+    uint64_t progress_at;
+};
+
 struct import {
     struct import_options options; /* defaults resolved */
     struct import_place place;
     struct cold *cold; /* the store being made */
     struct meta_identity identity;
-    struct import_report report;
-    int64_t now_ms;        /* when the import began: what is due then is left out */
-    struct import_db *dbs; /* owned; by number, as the next */
-    uint32_t *db_ids;      /* owned */
+    struct import_report report; /* of whose turn it is, while the input is read */
+    int64_t now_ms;              /* when the import began: what is due then is left out */
+    struct import_db *dbs;       /* owned; by number, as the next */
+    uint32_t *db_ids;            /* owned */
     uint32_t db_count;
     uint32_t next_db_id;
-    uint32_t db_last;            /* number of the one asked for last by its id */
     bool merging;                /* keys are added to a dataset that is there */
     bool has_libraries;          /* it has some */
     struct cold_batch *removals; /* owned: of its keys, not written yet; NULL: not merging */
-    uint64_t next_object_id;
+    _Atomic uint64_t next_object_id;
     struct string_rules rules;
     struct value_rules values;
     size_t parts_bytes; /* of a large collection, before they are written */
     size_t block_bytes; /* of runs */
-    size_t chunk_bytes; /* of what goes to the second thread while merging */
+    size_t chunk_bytes; /* of what goes to the thread that writes tables */
+    size_t turn_bytes;  /* of the input, that a worker takes in its turn */
     size_t fan_in;      /* runs of one level */
-    struct import_batch *batches[IMPORT_BATCHES]; /* owned */
-    struct import_batch *batch;                   /* of these, the one being filled */
-    struct import_pipe *pipe;                     /* while there is a second thread */
-    struct import_tables chunks;  /* elements of large strings; written as they come */
+    struct import_worker workers[IMPORT_WORKERS_MAX];
+    unsigned worker_count;
+    struct import_turns turns;
+    struct import_tables chunks;  /* elements of large strings; of whose turn it is */
     struct cold_batch *libraries; /* owned: records of function libraries */
     struct buf library_names;     /* of these, each between blanks */
     struct import_tables tables[FAMILY_COUNT];
     uint64_t keys_read;
-    uint64_t merge_done;
-    uint64_t merge_total;
     bool complete;
-    /* The second thread's while the input is read, then the caller's; so are report.duplicates,
-     * runs and run_bytes. */
-    struct import_run_list runs[FAMILY_COUNT];
-    uint64_t run_number;
-    struct buf repeated_key; /* a record key that came twice; empty: none */
-    /* If several families have keys: those of each, to see whether one is in two of them. */
-    bool names_wanted;
-    struct import_run_list names;
-    uint64_t repeated_elements; /* of collections: a member is there twice */
 };
 
-/* Calls the progress function; ST_AGAIN when it gives up. */
+/* Calls the progress function; ST_AGAIN when it gives up. The caller's thread. */
 MUST_USE enum status import_report_progress(struct import *import, enum import_phase phase,
                                             uint64_t done, uint64_t total, struct err *err);
 /* The dataset has at least `count` databases. */
 void import_grow_dbs(struct import *import, uint32_t count);
-/* Ends the second thread, if there is one; its error. */
-enum status import_join(struct import *import, struct err *err);
-
-/* The number of a database; ST_NOT_FOUND: there is no such id. */
-MUST_USE enum status import_find_db(struct import *import, uint32_t id, uint32_t *number_out);
 
 /* import_existing.c: reads what the copied store is. ST_INVALID: its journal is not settled. */
 MUST_USE enum status import_existing_open(struct import *import, struct err *err);
@@ -359,34 +398,47 @@ MUST_USE enum status import_existing_meet(struct import *import, const struct rd
 /* Writes the removals that have gathered. */
 MUST_USE enum status import_existing_write(struct import *import, struct err *err);
 
-/* import_run_list.c: what becomes of full batches. Second thread while the input is read. */
-/* Sorts the batch, writes its runs, and empties it. An import_work_fn. */
-enum status import_write_batch(void *arg, void *item, struct err *err);
-/* Notes that a record came twice. */
+/* import_run_list.c: what becomes of full batches. */
+/* Sorts the worker's batch, writes its runs, and empties it. */
+MUST_USE enum status import_write_batch(struct import_worker *worker, struct err *err);
+/* Notes that a record came twice; `arg` is a struct import_repeats. */
 void import_note_dropped(void *arg, enum family family, const struct import_record *record);
-/* ST_CORRUPT: something came twice, which no writer of RDB files does. */
-MUST_USE enum status import_check_repeated(const struct import *import, struct err *err);
-/* A new file for a run; its name begins with `name`. */
-MUST_USE enum status import_open_run(struct import *import, const char *name,
+/* ST_CORRUPT: something did. */
+MUST_USE enum status import_check_repeats(const struct import *import,
+                                          const struct import_repeats *repeats, struct err *err);
+/* A new file for a run; its name is `name` with `number`. */
+MUST_USE enum status import_open_run(struct import *import, const char *name, uint64_t number,
                                      struct import_run_writer *writer, struct err *err);
 /* Deletes runs. */
 void import_drop_runs(struct import *import, struct import_run_list *list);
 void import_append_run(struct import_run_list *list, const struct import_run *run);
 
-/* import_read.c: decodes the whole input. What is left in the last batch stays there, sorted. */
+/* import_work.c: decodes the whole input. What is left in the workers' batches stays there, sorted.
+ */
 MUST_USE enum status import_read_input(struct import *import, struct err *err);
-/* Adds a record to the batch; a full one goes to the second thread first. */
-MUST_USE enum status import_add_record(struct import *import, enum family family, struct bytes key,
-                                       struct bytes value, struct err *err);
+/* Waits until it is this worker's turn at the input. */
+void import_begin_turn(struct import_worker *worker);
+void import_end_turn(struct import_worker *worker);
 
-/* import_value.c: takes a key's value that is neither a string nor a module's. */
-MUST_USE enum status import_read_collection(struct import *import, struct rdb_reader *reader,
+/* import_read.c */
+/* Takes what comes next in the input, enough for a turn. ST_END: that was the last. */
+MUST_USE enum status import_take_items(struct import_worker *worker, struct err *err);
+/* Decodes what was taken. */
+MUST_USE enum status import_decode_items(struct import_worker *worker, struct err *err);
+/* Adds a record to the batch; a full one is written first. */
+MUST_USE enum status import_add_record(struct import_worker *worker, enum family family,
+                                       struct bytes key, struct bytes value, struct err *err);
+
+/* import_value.c: takes a key's value that is neither a string nor a module's; out of the frame, or
+ * out of the input if that is NULL. */
+MUST_USE enum status import_read_collection(struct import_worker *worker,
+                                            const struct rdb_frame *frame,
                                             const struct rdb_key *key, struct err *err);
 MUST_USE enum status import_read_library(struct import *import, struct bytes code, struct err *err);
 
-/* import_finish.c: merges runs and batch into tables, and counts. */
+/* import_merge_all.c: merges runs and batches into tables, and counts. */
 MUST_USE enum status import_merge_all(struct import *import, struct err *err);
-/* Ingests the tables and writes what makes the store a dataset. */
+/* import_finish.c: ingests the tables and writes what makes the store a dataset. */
 MUST_USE enum status import_complete(struct import *import, struct err *err);
 
 #endif

@@ -6,9 +6,10 @@
 
 struct source {
     struct import_record current;
-    struct import_run_reader reader; /* of a run */
-    size_t batch_next;               /* of the batch: entries used */
-    size_t age;                      /* 0: the oldest */
+    struct import_run_reader reader;  /* of a run */
+    const struct import_batch *batch; /* instead */
+    size_t batch_next;                /* of it: entries used */
+    size_t age;                       /* 0: the oldest */
 };
 
 struct node {
@@ -18,7 +19,7 @@ struct node {
 
 struct import_merge {
     struct import_merge_options options;
-    struct source *sources; /* owned; one per run, then the batch */
+    struct source *sources; /* owned; one per run, then one per batch */
     struct node *heap;      /* owned; [0] is the first record */
     size_t heap_count;
     bool returned; /* the first record was handed out and is to be left behind */
@@ -28,7 +29,7 @@ struct import_merge {
 
 static enum status advance_batch(struct import_merge *merge, struct source *source)
 {
-    const struct import_batch *batch = merge->options.batch;
+    const struct import_batch *batch = source->batch;
     size_t end = batch->family_start[merge->options.family + 1];
     size_t at = batch->family_start[merge->options.family] + source->batch_next;
     if (at == end)
@@ -45,7 +46,7 @@ static enum status advance_batch(struct import_merge *merge, struct source *sour
 
 static enum status advance(struct import_merge *merge, struct source *source, struct err *err)
 {
-    if (source->age == merge->options.run_count)
+    if (source->batch != NULL)
         return advance_batch(merge, source);
     return import_run_reader_next(&source->reader, merge->options.family, &source->current, err);
 }
@@ -108,6 +109,9 @@ static enum status add_source(struct import_merge *merge, size_t age, struct err
     if (age < merge->options.run_count)
         st = import_run_reader_open(&source->reader, merge->options.env, &merge->options.runs[age],
                                     err);
+    else
+        source->batch = merge->options.batches[age - merge->options.run_count];
+    CHECK(source->batch == NULL || source->batch->sorted);
     if (st == ST_OK)
         st = advance(merge, source, err);
     if (st == ST_OK)
@@ -121,8 +125,7 @@ enum status import_merge_create(const struct import_merge_options *options,
 {
     struct import_merge *merge = mem_calloc(1, sizeof(*merge));
     merge->options = *options;
-    CHECK(options->batch == NULL || options->batch->sorted);
-    size_t count = options->run_count + (options->batch != NULL ? 1 : 0);
+    size_t count = options->run_count + options->batch_count;
     merge->sources = mem_calloc(count + 1, sizeof(*merge->sources));
     merge->heap = mem_calloc(count + 1, sizeof(*merge->heap));
     enum status st = ST_OK;

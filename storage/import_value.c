@@ -16,7 +16,7 @@
 #include <strings.h>
 
 struct value {
-    struct import *import;
+    struct import_worker *worker;
     struct buf scratch;
     enum status element_status; /* of element records: the first failure */
     struct err *element_err;
@@ -36,7 +36,7 @@ static void put_element(void *arg, struct bytes key, struct bytes data)
 {
     struct value *value = arg;
     if (value->element_status == ST_OK)
-        value->element_status = import_add_record(value->import, family_of(&value->load.o), key,
+        value->element_status = import_add_record(value->worker, family_of(&value->load.o), key,
                                                   data, value->element_err);
 }
 
@@ -58,8 +58,9 @@ static enum status write_parts(struct value *value, struct err *err)
     size_t orphan_bytes = 0;
     buf_clear(&value->scratch);
     (void)type->encode(o, &value->scratch); /* some parts are only made by that, as for a cut */
-    struct parts_taken *taken = parts_take(type->parts(o), (enum object_type)o->type,
-                                           value->import->identity.hash_seed, &orphan_bytes);
+    struct parts_taken *taken =
+        parts_take(type->parts(o), (enum object_type)o->type,
+                   value->worker->import->identity.hash_seed, &orphan_bytes);
     if (taken == NULL)
         return ST_OK;
     value->element_err = err;
@@ -79,23 +80,24 @@ static enum status take_element(void *arg, const struct rdb_element *element, st
     if (st != ST_OK || !o->large)
         return st;
     const struct parts *parts = object_value_type((enum object_type)o->type)->parts(o);
-    return parts->dirty_bytes < value->import->parts_bytes ? ST_OK : write_parts(value, err);
+    return parts->dirty_bytes < value->worker->import->parts_bytes ? ST_OK
+                                                                   : write_parts(value, err);
 }
 
 /* ---- Records ----------------------------------------------------------------------------------
  */
 
-static enum status add_expires(struct import *import, const struct rdb_key *key, int64_t at_ms,
-                               struct err *err)
+static enum status add_expires(struct import_worker *worker, const struct rdb_key *key,
+                               int64_t at_ms, struct err *err)
 {
     struct buf entry = {0};
     store_be64(buf_reserve(&entry, RECORD_EXPIRES_PREFIX_BYTES + record_key_bytes(key->name.len)),
                at_ms < 0 ? 0 : (uint64_t)at_ms);
-    uint64_t position = record_position(import->identity.hash_seed, key->name);
+    uint64_t position = record_position(worker->import->identity.hash_seed, key->name);
     entry.len = RECORD_EXPIRES_PREFIX_BYTES + record_key_bytes(key->name.len);
     (void)record_key_encode(key->db, position, key->name, entry.data + RECORD_EXPIRES_PREFIX_BYTES);
     enum status st =
-        import_add_record(import, FAMILY_EXPIRES, buf_bytes(&entry), bytes_make(NULL, 0), err);
+        import_add_record(worker, FAMILY_EXPIRES, buf_bytes(&entry), bytes_make(NULL, 0), err);
     buf_deinit(&entry);
     return st;
 }
@@ -103,15 +105,15 @@ static enum status add_expires(struct import *import, const struct rdb_key *key,
 /* The record of a value that is complete. */
 static enum status add_value(struct value *value, const struct rdb_key *key, struct err *err)
 {
-    struct import *import = value->import;
+    struct import_worker *worker = value->worker;
     struct object *o = &value->load.o;
     const struct value_type *type = object_value_type((enum object_type)o->type);
     enum status st = o->large ? write_parts(value, err) : ST_OK;
     if (st == ST_OK && key->has_expire)
-        st = add_expires(import, key, key->expire_at_ms, err);
+        st = add_expires(worker, key, key->expire_at_ms, err);
     int64_t deadline_ms = type->next_deadline == NULL ? OBJECT_NO_EXPIRE : type->next_deadline(o);
     if (st == ST_OK && deadline_ms != OBJECT_NO_EXPIRE)
-        st = add_expires(import, key, deadline_ms, err);
+        st = add_expires(worker, key, deadline_ms, err);
     if (st != ST_OK)
         return st;
     struct record_header header = {.has_expire = key->has_expire,
@@ -126,29 +128,33 @@ static enum status add_value(struct value *value, const struct rdb_key *key, str
     buf_deinit(&payload);
     struct buf record_key = {0};
     record_key.len =
-        record_key_encode(key->db, record_position(import->identity.hash_seed, key->name),
+        record_key_encode(key->db, record_position(worker->import->identity.hash_seed, key->name),
                           key->name, buf_reserve(&record_key, record_key_bytes(key->name.len)));
-    st = import_add_record(import, family_of(o), buf_bytes(&record_key), buf_bytes(&value->scratch),
+    st = import_add_record(worker, family_of(o), buf_bytes(&record_key), buf_bytes(&value->scratch),
                            err);
     buf_deinit(&record_key);
     return st;
 }
 
-enum status import_read_collection(struct import *import, struct rdb_reader *reader,
+enum status import_read_collection(struct import_worker *worker, const struct rdb_frame *frame,
                                    const struct rdb_key *key, struct err *err)
 {
+    struct import *import = worker->import;
     const struct list_rules rules = {.values = &import->values,
                                      .node_size = IMPORT_LIST_NODE_SIZE,
                                      .plain_bytes = LIST_PLAIN_BYTES_MAX};
-    struct value value = {.import = import};
+    struct value value = {.worker = worker};
     rdb_load_init(&value.load, &rules);
-    enum status st = rdb_reader_read_value(reader, take_element, &value, err);
+    enum status st =
+        frame == NULL
+            ? rdb_reader_read_value(import->turns.reader, take_element, &value, err)
+            : rdb_frame_read_value(frame, IMPORT_STRING_BYTES_MAX, take_element, &value, err);
     if (st == ST_OK)
         st = rdb_load_finish(&value.load);
     if (st == ST_OK) {
         st = add_value(&value, key, err);
     } else if (st == ST_NOT_FOUND) { /* Redis leaves them out, too */
-        import->report.empty++;
+        worker->empty++;
         st = ST_OK;
     }
     rdb_load_deinit(&value.load);

@@ -518,6 +518,37 @@ static void a_key_that_comes_twice_is_refused(void **state)
     mem_free(noise);
 }
 
+/* Whichever thread comes upon it. */
+static void the_first_of_several_damaged_values_is_told(void **state)
+{
+    const struct bytes one = bytes_make("\12\2\0\0\0\1\0\0\0\1\0", 11); /* an intset */
+    const size_t keys = 20000;
+    for (size_t round = 0; round < 8; round++) {
+        const size_t first = round * 2400 + 7;
+        struct rdb_file file;
+        rdb_file_begin(&file);
+        rdb_file_select(&file, 0);
+        for (size_t i = 0; i < keys; i++) {
+            char name[32];
+            bool damaged = i >= first && (i - first) % (1 + round * 100) == 0;
+            (void)snprintf(name, sizeof(name), "sets:%05zu", i);
+            rdb_file_put_raw(&file, name, RDB_TYPE_SET_INTSET, damaged ? text("\4oops") : one);
+        }
+        rdb_file_end(&file);
+        struct import_options options = {
+            .dir = *state, .memory_bytes = round % 2 == 0 ? IMPORT_MEMORY_BYTES_MIN : 0};
+        struct err err = {0};
+        char where[64];
+        assert_status(dataset_import(&options, buf_bytes(&file.bytes), NULL, &err), ST_CORRUPT);
+        /* 28 bytes before the first key, 23 of each, 17 of the damaged one. */
+        (void)snprintf(where, sizeof(where), "RDB offset %zu, reading a value",
+                       28 + 23 * first + 17);
+        if (strstr(err.message, where) == NULL)
+            fail_msg("%s, not %s", err.message, where);
+        rdb_file_deinit(&file);
+    }
+}
+
 static void one_name_may_be_in_all_databases(void **state)
 {
     struct rdb_file file;
@@ -680,6 +711,7 @@ int main(void)
         DIR_TEST(a_key_longer_than_all_memory_is_taken),
         DIR_TEST(many_runs_are_merged_into_one_dataset),
         DIR_TEST(a_key_that_comes_twice_is_refused),
+        DIR_TEST(the_first_of_several_damaged_values_is_told),
         DIR_TEST(one_name_may_be_in_all_databases),
         TEST(batches_sort_whatever_their_ranks),
         DIR_TEST(keys_of_one_slot_and_one_moment_are_sorted),

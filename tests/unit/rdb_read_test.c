@@ -20,12 +20,34 @@
 #define LONG_NAME     TEXT_10("long") "longlonglonglonglonglong"
 
 /* What to do with the values of a file. */
-enum manner { READ_VALUES, COPY_VALUES, SKIP_VALUES, IGNORE_VALUES, MANNER_COUNT };
+enum manner { READ_VALUES, COPY_VALUES, FRAME_VALUES, SKIP_VALUES, IGNORE_VALUES, MANNER_COUNT };
+
+#define FRAME_BYTES 64 /* smaller than some values of the files */
 
 static struct rdb_reader *open_reader(struct byte_source *source)
 {
     return rdb_reader_create(
         &(struct rdb_reader_options){.read = byte_source_read, .read_arg = source});
+}
+
+/* As a frame if it is small enough. */
+static enum status frame_value(struct rdb_reader *reader, size_t bytes_max, struct buf *copy,
+                               struct err *err)
+{
+    struct rdb_frame frame;
+    uint64_t offset = rdb_reader_offset(reader);
+    enum status st = rdb_reader_frame_value(reader, bytes_max, &frame, err);
+    if (st == ST_NOT_FOUND) {
+        assert_int_equal(rdb_reader_offset(reader), offset);
+        return rdb_reader_read_raw(reader, copy, err);
+    }
+    if (st != ST_OK)
+        return st;
+    assert_int_equal(frame.offset, offset);
+    assert_int_equal(rdb_reader_offset(reader), offset + frame.bytes.len);
+    assert_true(frame.bytes.len <= bytes_max);
+    buf_append_bytes(copy, frame.bytes);
+    return ST_OK;
 }
 
 static enum status take_value(struct rdb_reader *reader, const struct rdb_key *key,
@@ -39,6 +61,8 @@ static enum status take_value(struct rdb_reader *reader, const struct rdb_key *k
         return rdb_reader_skip_value(reader, err);
     case COPY_VALUES:
         return rdb_reader_read_raw(reader, copy, err);
+    case FRAME_VALUES:
+        return frame_value(reader, FRAME_BYTES, copy, err);
     case SKIP_VALUES:
         return rdb_reader_skip_value(reader, err);
     case IGNORE_VALUES:
@@ -213,10 +237,15 @@ static void pieces_of_any_size_give_the_same(void **state)
     for (size_t i = 0; i < COUNT_OF(golden_files); i++) {
         struct buf file = {0};
         golden_read(golden_files[i], &file);
+        uint64_t copied = 0;
         for (enum manner manner = 0; manner < MANNER_COUNT; manner++) {
             uint64_t whole;
             struct err err;
             assert_status(read_all(buf_bytes(&file), 0, manner, false, &whole, &err), ST_END);
+            if (manner == COPY_VALUES)
+                copied = whole;
+            if (manner == FRAME_VALUES)
+                assert_int_equal(whole, copied);
             for (size_t j = 0; j < COUNT_OF(pieces); j++) {
                 uint64_t digest;
                 assert_status(read_all(buf_bytes(&file), pieces[j], manner, false, &digest, &err),
@@ -277,6 +306,7 @@ static void a_failing_input_is_reported_with_its_reason(void **state)
 {
     (void)state;
     struct buf file = {0};
+    struct buf copy = {0};
     golden_read("rdb/v10/types.rdb", &file);
     for (size_t call = 1;; call++) {
         struct byte_source source = {
@@ -287,6 +317,8 @@ static void a_failing_input_is_reported_with_its_reason(void **state)
         enum status st;
         do {
             st = rdb_reader_next(reader, &item, &err);
+            if (st == ST_OK && item.event == RDB_EVENT_KEY && call % 2 == 0)
+                st = frame_value(reader, SIZE_MAX, &copy, &err);
         } while (st == ST_OK);
         if (st == ST_END) {
             rdb_reader_destroy(reader);
@@ -301,6 +333,7 @@ static void a_failing_input_is_reported_with_its_reason(void **state)
         assert_string_equal(again.message, err.message);
         rdb_reader_destroy(reader);
     }
+    buf_deinit(&copy);
     buf_deinit(&file);
 }
 
@@ -392,18 +425,20 @@ static void each_type_is_skipped_to_its_end(void **state)
         buf_append_bytes(&middle, cases[i].value);
         buf_append(&middle, "\0\6second\3end", 12);
         wrap(buf_bytes(&middle), &file);
-        for (int copied = 0; copied < 2; copied++) {
+        for (int manner = 0; manner < 3; manner++) {
             struct byte_source source = {.data = buf_bytes(&file), .piece_bytes = 1};
             struct rdb_reader *reader = open_reader(&source);
             struct rdb_item item;
             struct err err = {0};
             assert_ok(rdb_reader_next(reader, &item, &err), &err);
             assert_int_equal(item.key.type, cases[i].type);
-            if (copied != 0) {
-                buf_clear(&copy);
+            buf_clear(&copy);
+            if (manner == 1)
                 assert_ok(rdb_reader_read_raw(reader, &copy, &err), &err);
+            if (manner == 2)
+                assert_ok(frame_value(reader, cases[i].value.len, &copy, &err), &err);
+            if (manner != 0)
                 assert_bytes(buf_bytes(&copy), cases[i].value);
-            }
             if (rdb_reader_next(reader, &item, &err) != ST_OK)
                 fail_msg("case %zu: %s", i, err.message);
             assert_bytes(item.key.name, bytes_text("second"));
@@ -606,6 +641,58 @@ static void module_names_are_decoded(void **state)
     assert_string_equal(name, "ReJSON-RL");
 }
 
+/* The buffer slides under them; the checksum stays right. */
+static void frames_are_as_large_as_the_buffer_at_most(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {10,     100000, 250000, 3,      262000, 262139, 262140,
+                                  262144, 400000, 7,      200000, 0,      131072, 20};
+    struct buf file = {0};
+    buf_append_text(&file, "REDIS0012");
+    for (size_t i = 0; i < COUNT_OF(lens); i++) {
+        uint8_t *at = buf_reserve(&file, lens[i] + 16);
+        memcpy(at, "\0\1k\x80", 4);
+        store_be32(at + 4, (uint32_t)lens[i]);
+        for (size_t n = 0; n < lens[i]; n++)
+            at[8 + n] = (uint8_t)(n * 7 + n / 251 + i);
+        file.len += 8 + lens[i];
+    }
+    buf_append_byte(&file, 0xff);
+    store_le64(buf_reserve(&file, 8), crc64(0, file.data, file.len));
+    file.len += 8;
+    for (size_t piece = 0; piece <= 1000; piece += 500) {
+        struct byte_source source = {.data = buf_bytes(&file), .piece_bytes = piece};
+        struct rdb_reader *reader = open_reader(&source);
+        struct rdb_item item;
+        struct err err = {0};
+        const uint8_t *at = file.data + 9;
+        size_t framed = 0;
+        for (size_t i = 0; i < COUNT_OF(lens); i++) {
+            struct bytes value = bytes_make(at + 8, lens[i]);
+            struct rdb_frame frame;
+            struct bytes read;
+            struct buf scratch = {0};
+            assert_ok(rdb_reader_next(reader, &item, &err), &err);
+            enum status st = rdb_reader_frame_value(reader, SIZE_MAX, &frame, &err);
+            framed += st == ST_OK;
+            if (st == ST_OK)
+                assert_ok(rdb_frame_read_string(&frame, UINT32_MAX, &scratch, &read, &err), &err);
+            else
+                assert_status(st, ST_NOT_FOUND);
+            if (st == ST_NOT_FOUND)
+                assert_ok(rdb_reader_read_string(reader, &read, &err), &err);
+            assert_bytes(read, value);
+            buf_deinit(&scratch);
+            at += 8 + lens[i];
+        }
+        assert_status(rdb_reader_next(reader, &item, &err), ST_END);
+        assert_true(rdb_reader_has_checksum(reader));
+        assert_int_equal(framed, COUNT_OF(lens) - 3);
+        rdb_reader_destroy(reader);
+    }
+    buf_deinit(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +703,7 @@ int main(void)
         TEST(each_flipped_bit_is_noticed),
         TEST(a_failing_input_is_reported_with_its_reason),
         TEST(each_type_is_skipped_to_its_end),
+        TEST(frames_are_as_large_as_the_buffer_at_most),
         TEST(opcodes_become_items_and_attributes),
         TEST(nonsense_is_refused_with_offset_and_reason),
         TEST(the_limit_of_a_string_is_exact),
