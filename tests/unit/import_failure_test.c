@@ -638,7 +638,7 @@ static const struct {
     {"lock_file:import.tmp:1:KILL_AFTER", 'o'},
     {"write:.run:1:KILL", 'o'},
     {"write:.run:40:KILL_AFTER", 'o'},
-    {"open:string-000000.run:2:KILL", 'o'}, /* merging */
+    {"unlink:.run:1:KILL", 'o'}, /* merged */
     {"unlink:.run:3:KILL", 'o'},
     {"sync_dir:import.tmp/rocksdb:1:KILL", 'o'},
     {"exchange:import.tmp:1:KILL", 'o'},
@@ -781,7 +781,7 @@ static void adding_that_is_killed_leaves_one_of_the_two_datasets(void **state)
         {"lock_file:import.tmp:1:KILL_AFTER", 'o'},
         {"write:.run:1:KILL", 'o'}, /* reading: keys have been deleted from the copy */
         {"write:.run:40:KILL_AFTER", 'o'},
-        {"open:string-000000.run:2:KILL", 'o'},
+        {"unlink:.run:1:KILL", 'o'},
         {"unlink:.run:3:KILL", 'o'},
         {"sync_dir:import.tmp/rocksdb:1:KILL", 'o'},
         {"exchange:import.tmp:1:KILL", 'o'},
