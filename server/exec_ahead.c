@@ -87,7 +87,7 @@ void exec_look_ahead(struct exec *exec, const struct session *session, const uin
     for (uint32_t i = 0; i < OBJECTS_AHEAD && i < ahead->count; i++) {
         const struct ahead_key *entry = &ahead->keys[(ahead->first + i) % AHEAD_MAX];
         if (entry->end > next && entry->len != 0)
-            ks_prefetch_object(db, entry->position);
+            ks_prefetch_object(exec->ks, db, entry->position);
     }
 }
 

@@ -9,7 +9,9 @@
 #include "server/scripting.h"
 #include "server/server.h"
 #include "storage/cold.h"
+#include "storage/key_filter.h"
 #include "storage/store.h"
+#include "storage/table.h"
 
 /* ---- Memory. */
 
@@ -192,12 +194,14 @@ static void write_hot(const struct services *services, struct buf *out)
     evict_read_stats(store_evict(services->store), &evict);
     cut_read_stats(store_cut(services->store), &cut);
     exec_read_stats(services->exec, &exec);
-    uint64_t objects = 0, cold = 0, unresolved = 0;
+    const struct key_filter *filter = ks_key_filter(services->ks);
+    uint64_t objects = 0, cold = 0, unresolved = 0, filling = 0;
     for (uint32_t i = 0; i < ks_db_count(services->ks); i++) {
         const struct db *db = ks_db(services->ks, i);
         objects += db->resident;
         cold += db->cold_count;
         unresolved += db->unresolved;
+        filling += db->filtered_to < TABLE_POSITION_LIMIT;
     }
     info_u64(out, "hot_bytes", ks_bytes(services->ks));
     info_u64(out, "hot_used_bytes", evict_used_bytes(store_evict(services->store)));
@@ -205,6 +209,10 @@ static void write_hot(const struct services *services, struct buf *out)
     info_u64(out, "hot_objects", objects);
     info_u64(out, "cold_keys", cold);
     info_u64(out, "unresolved_keys", unresolved);
+    info_u64(out, "key_filter_bytes", key_filter_bytes(filter));
+    info_u64(out, "key_filter_entries", key_filter_count(filter));
+    info_u64(out, "key_filter_filling", filling);
+    info_u64(out, "key_filter_cut_short", key_filter_is_cut_short(filter));
     info_u64(out, "dirty_bytes", ks_dirty_bytes(services->ks));
     info_u64(out, "dirty_bytes_max", cut.dirty_bytes_max);
     info_u64(out, "demoted_keys", evict.demoted);

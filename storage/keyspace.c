@@ -7,6 +7,7 @@
 #include "storage/cut.h"
 #include "storage/evict.h"
 #include "storage/expire.h"
+#include "storage/key_filter.h"
 #include "storage/loader.h"
 #include "storage/object_value.h"
 #include "storage/parts.h"
@@ -72,6 +73,7 @@ struct db *db_create(uint32_t id)
 {
     struct db *db = mem_calloc(1, sizeof(*db));
     db->id = id;
+    db->filtered_to = TABLE_POSITION_LIMIT;
     db->table = table_create();
     return db;
 }
@@ -143,6 +145,7 @@ struct keyspace *ks_create_keyspace(const struct keyspace_options *options)
     ks->dirty_state = OBJECT_DIRTY_A;
     ks->random = options->hash_seed | 1;
     ks->hints = expire_hints_create();
+    ks->filter = key_filter_create();
     return ks;
 }
 
@@ -160,6 +163,7 @@ void ks_destroy_keyspace(struct keyspace *ks)
     ks_forget_moved(ks);
     mem_free(ks->moved);
     expire_hints_destroy(ks->hints);
+    key_filter_destroy(ks->filter);
     mem_free(ks);
 }
 
@@ -220,9 +224,10 @@ void ks_prefetch(const struct db *db, uint64_t position)
     table_prefetch(db->table, position);
 }
 
-void ks_prefetch_object(const struct db *db, uint64_t position)
+void ks_prefetch_object(const struct keyspace *ks, const struct db *db, uint64_t position)
 {
-    table_prefetch_object(db->table, position);
+    if (!table_prefetch_object(db->table, position) && db->cold_count != 0)
+        key_filter_prefetch(ks->filter, key_filter_hash(db->id, position));
 }
 
 uint64_t ks_hash_seed(const struct keyspace *ks)
@@ -237,6 +242,18 @@ struct object *ks_lookup(struct keyspace *ks, struct keyref *ref)
         ref->generation = ks->generation;
     }
     return ref->object;
+}
+
+bool ks_is_absent(const struct keyspace *ks, const struct db *db, uint64_t position)
+{
+    return db->cold_count == 0 ||
+           (position < db->filtered_to &&
+            !key_filter_may_have(ks->filter, key_filter_hash(db->id, position)));
+}
+
+const struct key_filter *ks_key_filter(const struct keyspace *ks)
+{
+    return ks->filter;
 }
 
 static void follow(struct keyspace *ks, struct keyref *ref, struct object *o)
@@ -268,7 +285,8 @@ size_t ks_bytes(const struct keyspace *ks)
             bytes += table_bytes(db->table);
         bytes += db->dirty.capacity * sizeof(*db->dirty.items);
     }
-    return bytes + expire_hints_bytes(ks->hints) + probation_bytes(ks->probation);
+    return bytes + expire_hints_bytes(ks->hints) + probation_bytes(ks->probation) +
+           key_filter_bytes(ks->filter);
 }
 
 size_t ks_dirty_bytes(const struct keyspace *ks)
@@ -499,7 +517,7 @@ static struct object *make_object(struct keyspace *ks, struct keyref *ref, enum 
         o->type = (uint8_t)type;
         make_dirty(ks, db, o);
         db->resident++;
-        if (db->cold_count != 0 && (ref->flags & KEYREF_BLIND) != 0)
+        if ((ref->flags & KEYREF_BLIND) != 0 && !ks_is_absent(ks, db, ref->position))
             loader_resolve(ks->loader, db, o);
         else
             tell(ks, ks->watch.created, db, ref->key);
@@ -838,6 +856,7 @@ void ks_demote(struct keyspace *ks, struct db *db, struct object *o)
     CHECK(ks_can_demote(ks, db, o));
     CHECK(o->disk_type == o->type);
     tell(ks, ks->watch.demoted, db, object_key(o));
+    key_filter_add(ks->filter, key_filter_hash(db->id, o->position));
     db->resident--;
     db->cold[o->type]++;
     db->cold_count++;

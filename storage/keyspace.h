@@ -19,6 +19,7 @@
  *   K1  a key's newest state is in the table, or else on disk at the applied cut
  *   K2  size(db) = live resident objects + cold keys; exact when no object is unresolved
  *   K3  nothing mutates an object outside ks_change_begin .. ks_change_end
+ *   K4  the key filter has every cold key below db->filtered_to
  *
  * Main thread only, all of it. */
 #ifndef BASALT_STORAGE_KEYSPACE_H
@@ -32,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct key_filter;
 struct keyspace;
 struct table;
 struct string_plan;
@@ -60,6 +62,7 @@ struct db {
     uint64_t cold[OBJECT_TYPE_COUNT]; /* keys on disk and not in the table, per type */
     uint64_t cold_count;              /* their sum */
     uint64_t cold_expires;            /* of these, with expiry */
+    uint64_t filtered_to;             /* position: the key filter knows the cold keys below */
     uint64_t disk[OBJECT_TYPE_COUNT]; /* records on disk once the last cut is applied */
     uint64_t disk_expires;            /* of these, with expiry */
     int64_t ttl_ms_average;           /* running estimate by the active expiry cycle, for INFO */
@@ -89,6 +92,9 @@ static inline struct object *ks_find(struct keyspace *ks, struct keyref *ref)
     struct object *o = ks_lookup(ks, ref);
     return o != NULL && object_is_live(o) ? o : NULL;
 }
+/* Whether a key that is not in the table is known to be absent. Some 50 ns. */
+bool ks_is_absent(const struct keyspace *ks, const struct db *db, uint64_t position);
+const struct key_filter *ks_key_filter(const struct keyspace *ks);
 /* Makes a keyref: computes the position and looks the key up. */
 void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref *out);
 
@@ -96,9 +102,9 @@ void ks_ref(struct keyspace *ks, struct db *db, struct bytes key, struct keyref 
 void ks_ref_at(struct keyspace *ks, struct db *db, struct bytes key, uint64_t position,
                struct keyref *out);
 /* Brings what a lookup will touch into the cache: first the table's bucket; then, once that is
- * there, the object. */
+ * there, the object, or what tells that the key is absent. */
 void ks_prefetch(const struct db *db, uint64_t position);
-void ks_prefetch_object(const struct db *db, uint64_t position);
+void ks_prefetch_object(const struct keyspace *ks, const struct db *db, uint64_t position);
 /* The seed of record_position() in this data directory. */
 uint64_t ks_hash_seed(const struct keyspace *ks);
 

@@ -438,8 +438,10 @@ static bool try_cached(struct loader *loader, struct db *db, uint32_t families, 
 enum loader_answer loader_want_record(struct loader *loader, struct load_wait *wait, struct db *db,
                                       uint64_t position, struct bytes key)
 {
-    if (db->cold_count == 0)
+    if (ks_is_absent(loader->ks, db, position)) {
+        loader->stats.filter_negatives += db->cold_count != 0;
         return LOADER_ABSENT;
+    }
     struct load *load = find_load(loader, db->id, position, key, false);
     if (load != NULL && load->state == LOAD_ABSENT)
         return LOADER_ABSENT;
@@ -487,7 +489,7 @@ enum loader_answer loader_want_record(struct loader *loader, struct load_wait *w
 enum status loader_read_now(struct loader *loader, struct db *db, uint64_t position,
                             struct bytes key, struct err *err)
 {
-    if (db->cold_count == 0)
+    if (ks_is_absent(loader->ks, db, position))
         return ST_NOT_FOUND;
     uint8_t *encoded = mem_alloc(record_key_bytes(key.len));
     struct bytes record_key =

@@ -8,6 +8,8 @@
 #include "storage/cold.h"
 #include "storage/env.h"
 #include "storage/feed.h"
+#include "storage/key_filter.h"
+#include "storage/key_filter_fill.h"
 #include "storage/key_survey.h"
 #include "storage/meta.h"
 #include "storage/rdb_save.h"
@@ -28,6 +30,7 @@
 #define EVICT_BUDGET_US_MAX      10000
 #define EVICT_BUDGET_US          300
 #define EXPIRE_BUDGET_US         500
+#define KEY_FILTER_SHARE         16 /* of the hot tier's bytes: one of so many */
 
 struct store {
     struct store_options options;
@@ -48,6 +51,7 @@ struct store {
     struct reap *reap;
     struct rdb_save *rdb_save;
     struct key_survey *key_survey;
+    struct key_filter_fill *filter_fill;
     struct backup_stage *backup;
     atomic_uint_fast64_t reclaims_pending; /* store_read_reclaimed */
     atomic_uint_fast64_t reclaimed;
@@ -211,6 +215,8 @@ static enum status create_keyspace(struct store *store, const struct meta_state 
             db->cold_count += from->keys[type];
         }
         db->on_disk = db->cold_count != 0;
+        if (db->on_disk)
+            db->filtered_to = 0;
         db->disk_expires = from->expires;
         db->cold_expires = from->expires;
     }
@@ -324,6 +330,7 @@ static void start_parts(struct store *store, uint64_t cut_offset)
     struct key_survey_parts survey = {
         .cold = store->cold, .reap = store->reap, .completions = store->load_completions};
     store->key_survey = key_survey_create(&survey);
+    store->filter_fill = key_filter_fill_create(store->ks, store->cold, store->load_completions);
     store->feeds = feeds_create(options->env, store->journal, store->cut_completions);
     struct backup_stage_options backup = {.env = options->env,
                                           .dir = store->dir,
@@ -337,6 +344,7 @@ static void start_parts(struct store *store, uint64_t cut_offset)
 static void configure_keyspace(struct store *store)
 {
     const struct store_options *options = &store->options;
+    key_filter_set_bound(store->ks->filter, options->hot_bytes_max / KEY_FILTER_SHARE);
     store->ks->clock.lfu = options->policy == EVICT_LFU;
     store->ks->clock.lfu_log_factor = options->lfu_log_factor;
     store->ks->clock.lfu_decay_minutes = options->lfu_decay_minutes;
@@ -371,6 +379,7 @@ static void free_store(struct store *store)
     cut_destroy(store->cut);
     rdb_save_destroy(store->rdb_save);
     key_survey_destroy(store->key_survey);
+    key_filter_fill_destroy(store->filter_fill);
     reap_destroy(store->reap);
     scans_destroy(store->scans);
     loader_destroy(store->loader);
@@ -435,7 +444,8 @@ static void settle(struct store *store)
         store_drain(store);
         if (!expire_busy(store->expire) && !reap_busy(store->reap) && !cut_writing(store->cut) &&
             !rdb_save_writing(store->rdb_save) && !key_survey_running(store->key_survey) &&
-            !backup_stage_busy(store->backup) && loader_idle(store->loader))
+            !key_filter_fill_busy(store->filter_fill) && !backup_stage_busy(store->backup) &&
+            loader_idle(store->loader))
             return;
         (void)nanosleep(&pause, NULL);
     }
@@ -450,6 +460,7 @@ enum status store_close(struct store *store, bool clean, struct err *err)
     reap_stop(store->reap);
     rdb_save_stop(store->rdb_save);
     key_survey_stop(store->key_survey);
+    key_filter_fill_stop(store->filter_fill);
     settle(store);
     if (clean && store->replay == NULL)
         st = cut_run(store->cut, true, err);
@@ -566,6 +577,7 @@ bool store_tick(struct store *store, int64_t now_ms, int64_t mono_ms)
                                   .cut_us = (uint64_t)(cut_us - expired_us),
                                   .evict_us = (uint64_t)(tick_clock_us(store) - cut_us)};
     reap_tick(store->reap, ks->applied_epoch, mono_ms);
+    key_filter_fill_tick(store->filter_fill, mono_ms);
     return more;
 }
 

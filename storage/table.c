@@ -184,11 +184,12 @@ void table_prefetch(const struct table *table, uint64_t position)
         __builtin_prefetch(slot_bucket(slot, bucket_index(slot, reverse_hash(position))));
 }
 
-void table_prefetch_object(const struct table *table, uint64_t position)
+bool table_prefetch_object(const struct table *table, uint64_t position)
 {
     const struct slot *slot = &table->slots[position_slot(position)];
     if (slot->bucket_count == 0)
-        return;
+        return false;
+    bool found = false;
     uint64_t tag = position_tag(position);
     const struct bucket *bucket = slot_bucket(slot, bucket_index(slot, reverse_hash(position)));
     for (int i = 0; i < BUCKET_ENTRIES; i++) {
@@ -196,8 +197,10 @@ void table_prefetch_object(const struct table *table, uint64_t position)
         if (entry >> TAG_SHIFT == tag && entry != 0) {
             __builtin_prefetch(entry_object(entry));
             __builtin_prefetch((const uint8_t *)entry_object(entry) + 64);
+            found = true;
         }
     }
+    return found || bucket->overflow != NULL;
 }
 
 static void bucket_add(struct table *table, struct bucket *bucket, uint64_t entry)

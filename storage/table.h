@@ -32,8 +32,8 @@ size_t table_find_position(const struct table *table, uint64_t position, struct 
                            size_t max);
 /* Starts to bring the lines a lookup of `position` will touch into the cache. */
 void table_prefetch(const struct table *table, uint64_t position);
-/* The same one step on: the objects that may match, once the bucket is there. */
-void table_prefetch_object(const struct table *table, uint64_t position);
+/* The same one step on: the objects that may match, once the bucket is there. False: none does. */
+bool table_prefetch_object(const struct table *table, uint64_t position);
 /* The key must not be in the table. */
 void table_insert(struct table *table, struct object *o);
 /* `o` must be in the table. */

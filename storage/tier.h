@@ -12,6 +12,7 @@
 struct cut;
 struct loader;
 struct expire_hints;
+struct key_filter;
 
 /* An element range whose object is gone: dropped from disk with the next cut. */
 struct retired_object {
@@ -59,7 +60,8 @@ struct keyspace {
     uint32_t applied_epoch; /* the last cut that is in RocksDB */
     uint32_t running_epoch; /* the cut being made, or applied_epoch */
 
-    struct loader *loader; /* resolves blind overwrites; protects keys being loaded */
+    struct key_filter *filter; /* owned: has every cold key at a position below db->filtered_to */
+    struct loader *loader;     /* resolves blind overwrites; protects keys being loaded */
 
     /* Leftovers on disk, to be noted for the reaper by the next cut (reap.h). */
     struct retired_object *retired; /* owned vector */
