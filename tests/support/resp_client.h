@@ -10,7 +10,7 @@
 #include "codec/status.h"
 #include "tests/support/resp_reply.h"
 
-#define RESP_CLIENT_TIMEOUT_MS 20000
+#define RESP_CLIENT_TIMEOUT_MS 60000
 
 struct resp_client;
 
