@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,7 +46,8 @@ struct server_fixture {
     char *dir;                     /* owned */
     char *log_path;                /* owned */
     int port;
-    pid_t pid; /* 0 while not running */
+    int port_claim; /* owned: of claim_port */
+    pid_t pid;      /* 0 while not running */
     int exit_status;
     struct server_fixture *next; /* in `fixtures` */
 };
@@ -121,8 +123,26 @@ static bool port_is_free(int port)
     return is_free;
 }
 
-static int pick_port(void)
+/* Keeps other tests from the port also while the server on it is being restarted, as long as what
+ * is returned stays open; -1: one of them has it. */
+static int claim_port(int port)
 {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    /* An abstract name, which begins with a zero byte: no file, and gone with its socket. */
+    int len = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "basalt-test-port-%d", port);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&name, size) != 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void pick_port(struct server_fixture *fixture)
+{
+    if (fixture->port_claim >= 0)
+        (void)close(fixture->port_claim);
     static uint64_t state;
     if (state == 0) {
         struct timespec now;
@@ -132,11 +152,15 @@ static int pick_port(void)
     for (int i = 0; i < PORT_TRIES_MAX; i++) {
         state = state * 6364136223846793005U + 1442695040888963407U;
         int port = PORT_MIN + (int)((state >> 33) % PORT_COUNT);
-        if (port_is_free(port))
-            return port;
+        fixture->port = port;
+        fixture->port_claim = claim_port(port);
+        if (fixture->port_claim >= 0 && port_is_free(port))
+            return;
+        if (fixture->port_claim >= 0)
+            (void)close(fixture->port_claim);
+        fixture->port_claim = -1;
     }
     fail_msg("no free port found");
-    return 0;
 }
 
 static void run_child(const struct server_fixture *fixture, const char *program,
@@ -197,13 +221,25 @@ static void spawn(struct server_fixture *fixture)
         fail_msg("fork failed: %s", strerror(errno));
 }
 
+static bool ask(struct resp_client *client, const char *request, struct resp_reply *reply)
+{
+    return resp_client_send(client, bytes_text(request), NULL) == ST_OK &&
+           resp_client_read(client, reply, NULL) == ST_OK;
+}
+
 /* Whether the process on our port is the one that we started. */
 static bool answers_as_ours(const struct server_fixture *fixture, struct resp_client *client)
 {
     char expected[48];
-    (void)snprintf(expected, sizeof(expected), "process_id:%d\\r", (int)fixture->pid);
-    const char *info = resp_client_call(client, "INFO", "server", NULL);
-    return strstr(info, "process_id:") == NULL || strstr(info, expected) != NULL;
+    struct resp_reply reply = {.kind = RESP_NIL};
+    (void)snprintf(expected, sizeof(expected), "process_id:%d\r", (int)fixture->pid);
+    if (!ask(client, "INFO server\r\n", &reply))
+        return false; /* whoever it is, it has gone */
+    buf_append_byte(&reply.text, 0);
+    const char *info = (const char *)reply.text.data;
+    bool ours = strstr(info, "process_id:") == NULL || strstr(info, expected) != NULL;
+    resp_reply_deinit(&reply);
+    return ours;
 }
 
 static bool is_ready(const struct server_fixture *fixture)
@@ -214,8 +250,7 @@ static bool is_ready(const struct server_fixture *fixture)
     resp_client_set_timeout_ms(client, PING_TIMEOUT_MS);
     struct resp_reply reply = {.kind = RESP_NIL};
     bool ready = false;
-    if (resp_client_send(client, bytes_text("PING\r\n"), NULL) == ST_OK &&
-        resp_client_read(client, &reply, NULL) == ST_OK) {
+    if (ask(client, "PING\r\n", &reply)) {
         struct bytes text = buf_bytes(&reply.text);
         bool pong = reply.kind == RESP_SIMPLE && bytes_equal(text, bytes_text("PONG"));
         bool locked =
@@ -254,6 +289,7 @@ enum status server_fixture_try_start(const struct server_options *options,
 {
     struct server_fixture *fixture = mem_calloc(1, sizeof(*fixture));
     fixture->options = *options;
+    fixture->port_claim = -1;
     set_args(fixture, options->args);
     fixture->scratch = harness_make_dir();
     fixture->log_path = format_path(fixture->scratch, "server.log");
@@ -265,7 +301,7 @@ enum status server_fixture_try_start(const struct server_options *options,
     fixtures = fixture;
     enum status st = ST_IO;
     for (int i = 0; i < START_TRIES_MAX; i++) {
-        fixture->port = pick_port();
+        pick_port(fixture);
         st = start_once(fixture);
         if (st != ST_IO || !log_holds(fixture, ADDRESS_IN_USE))
             break;
@@ -307,6 +343,8 @@ void server_fixture_destroy(struct server_fixture *fixture)
         (void)kill(fixture->pid, SIGKILL);
         (void)server_fixture_wait_exit(fixture, STOP_TIMEOUT_MS, NULL);
     }
+    if (fixture->port_claim >= 0)
+        (void)close(fixture->port_claim);
     harness_remove_dir(fixture->scratch);
     for (size_t i = 0; fixture->args[i] != NULL; i++)
         mem_free(fixture->args[i]);
