@@ -382,7 +382,7 @@ const struct setting config_settings[] = {
     {NUMBER("large-collection-threshold", large_collection_threshold, 64, COUNT_MAX, "8kb"),
      .flags = MEMORY},
     {NUMBER("whole-load-limit", whole_load_limit, 64 * KIB, COUNT_MAX, "256mb"), .flags = MEMORY},
-    {NUMBER("loader-threads", loader_threads, 1, THREAD_MAX, "8"), .flags = FIXED},
+    {NUMBER("loader-threads", loader_threads, 1, THREAD_MAX, "32"), .flags = FIXED},
     {NUMBER("compaction-threads", compaction_threads, 1, THREAD_MAX, "2"), .flags = FIXED},
     {BOOL("debug-always-cold", debug_always_cold, "no"), .flags = HIDDEN | SETTING_DEBUG},
     {BOOL("accept-journal-loss", accept_journal_loss, "no"), .flags = FIXED},

@@ -212,7 +212,7 @@ static const struct value_case value_cases[] = {
     {"daemonize", "yes", NULL, "can't set immutable config"},
     {"daemonize", "no", NULL, "can't set immutable config"}, /* though it is so already */
     {"loader-threads", "9", NULL, "can't set immutable config"},
-    {"loader-threads", "8", "8", NULL}, /* our own: it is so already */
+    {"loader-threads", "32", "32", NULL}, /* our own: it is so already */
     {"debug-always-cold", "yes", NULL, "can't set debug config"},
     {"slave-priority", "x", NULL, "argument couldn't be parsed into an integer"},
 };
